@@ -1,0 +1,46 @@
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+# Two torch processes that each spin on every core starve each other.
+export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= PASSIVE
+export HF_HUB_OFFLINE  ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format proto bench clean
+
+help: ## List what can be done here
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: $(BIN)/.installed ## Create .venv and install everything into it
+
+$(BIN)/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+demo: install ## Tune three concepts, fuse them, draw the contact sheet (under 10 minutes on two cores)
+	$(BIN)/python examples/demo/run.py --out demo-output
+
+test: install ## Run all tests
+	$(BIN)/python -m pytest
+
+check: install ## Lint, types, import directions, generated code up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python protocol/generate.py --check
+
+format: install ## Format the code and apply safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: install ## Regenerate the gRPC code from the .proto files
+	$(BIN)/python protocol/generate.py
+
+bench: install ## Measure, and print the figures that benchmarks/RESULTS.md records
+	$(BIN)/python benchmarks/fuse_tinyworld.py
+
+clean: ## Remove what the demo and the caches left
+	rm -rf demo-output .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

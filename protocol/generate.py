@@ -1,0 +1,48 @@
+"""Generate the gRPC code from the .proto files, or check that what is committed is up to date."""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import sys
+import tempfile
+from pathlib import Path
+
+from grpc_tools import protoc
+
+ROOT = Path(__file__).resolve().parent
+WIRE = Path("mos_protocol/wire/v1")
+
+
+def generate(out: Path) -> None:
+    """Write the generated modules of every .proto below `out`."""
+    sources = sorted(str(path) for path in (ROOT / WIRE).glob("*.proto"))
+    flags = [f"--{kind}_out={out}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
+    if protoc.main(["protoc", f"-I{ROOT}", *flags, *sources]) != 0:
+        sys.exit("protoc failed")
+
+
+def stale_modules() -> list[str]:
+    """The generated modules whose committed text differs from a fresh run."""
+    with tempfile.TemporaryDirectory() as folder:
+        generate(Path(folder))
+        fresh = sorted((Path(folder) / WIRE).iterdir())
+        return [
+            path.name
+            for path in fresh
+            if not (ROOT / WIRE / path.name).exists()
+            or not filecmp.cmp(path, ROOT / WIRE / path.name, shallow=False)
+        ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail when stale")
+    if not parser.parse_args().check:
+        generate(ROOT)
+    elif stale := stale_modules():
+        sys.exit(f"Generated code is out of date ({', '.join(stale)}): run `make proto`.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""The manifest of a concept package: the one description of what leaves a client."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mos_protocol.errors import InvalidPackage
+from mos_protocol.names import (
+    CONCEPT_PATTERN,
+    DIGEST_PATTERN,
+    SLUG_PATTERN,
+    WORD_PATTERN,
+    Digest,
+)
+
+MANIFEST_FILE = "manifest.json"
+CONCEPT_FILE = "concept.safetensors"
+MAX_MANIFEST_BYTES = 256 * 1024
+MAX_PREVIEW_BYTES = 4 * 1024 * 1024
+
+# Printed in terminals and kept in databases: line ends and tabs are fine, control codes are not.
+PLAIN_TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+MAX_PREVIEWS = 32
+MAX_REASON_CHARS = 1000
+
+Text = Annotated[str, Field(max_length=2000, pattern=PLAIN_TEXT)]
+Count = Annotated[int, Field(ge=0, lt=1 << 31)]
+# Spelled out so that no path can climb out of the package: there is no other place for a file.
+PACKAGE_PATH = (
+    r"^(concept\.safetensors"
+    r"|moments/[a-z0-9_.]{1,80}\.safetensors"
+    r"|previews/[a-z0-9_.-]{1,80}\.png)$"
+)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class BaseIdentity(_Strict):
+    """Which base model a concept is for: a name for people, a digest over its weights."""
+
+    name: str = Field(pattern=rf"^{SLUG_PATTERN}$")
+    digest: str = Field(pattern=DIGEST_PATTERN)
+
+
+class FileEntry(_Strict):
+    """One file of the package, by content."""
+
+    path: str = Field(pattern=PACKAGE_PATH)
+    size: int = Field(ge=1, le=1 << 36)
+    sha256: str = Field(pattern=DIGEST_PATTERN)
+
+
+class TrainingSummary(_Strict):
+    """What a reader of the package may want to know about how it was tuned."""
+
+    images: Count = Field(ge=1)
+    steps: Count
+    batch_size: Count = Field(ge=1)
+    resolution: Count = Field(ge=8)
+    seed: int = Field(ge=-(1 << 63), lt=1 << 63)
+    learning_rate_embedding: float = Field(ge=0)
+    learning_rate_text_encoder: float = Field(ge=0)
+    learning_rate_unet: float = Field(ge=0)
+    noise_offset: float = Field(ge=0)
+    prior_penalty: float = Field(ge=0)
+    layers: Literal["all", "cross"]
+    final_loss: float = Field(ge=0)
+    loss_curve: tuple[float, ...] = Field(default=(), max_length=512)
+
+
+class MomentsSummary(_Strict):
+    """How the second moments were recorded (see docs/concept-format.md)."""
+
+    recording: Literal["data", "paper"]
+    passes: Count = Field(ge=1)
+
+
+class Manifest(_Strict):
+    """Everything about a concept that its package says of itself; unknown fields are rejected."""
+
+    format: Literal["mos-concept/1"] = "mos-concept/1"
+    concept: str = Field(pattern=CONCEPT_PATTERN)
+    base: BaseIdentity
+    method: Literal["ed-lora"] = "ed-lora"
+    words: tuple[Annotated[str, Field(pattern=WORD_PATTERN)], ...] = Field(
+        min_length=1, max_length=8
+    )
+    class_word: str = Field(pattern=r"^[a-z]{1,40}$")
+    rank: int = Field(ge=1, le=256)
+    training: TrainingSummary
+    moments: MomentsSummary
+    licence: Text = ""
+    consent: Text = ""
+    description: Text = ""
+    tool: str = Field(max_length=80, pattern=PLAIN_TEXT)
+    files: tuple[FileEntry, ...] = Field(min_length=1, max_length=256)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        paths = [entry.path for entry in self.files]
+        if len(set(paths)) != len(paths):
+            raise ValueError("files lists a path twice")
+        if len(set(self.words)) != len(self.words):
+            raise ValueError("words lists a word twice")
+        if sum(path.startswith("previews/") for path in paths) > MAX_PREVIEWS:
+            raise ValueError(f"files lists more than {MAX_PREVIEWS} previews")
+        if CONCEPT_FILE not in paths:
+            raise ValueError(f"files lacks {CONCEPT_FILE}")
+        return self
+
+    def file(self, path: str) -> FileEntry | None:
+        """Return the entry of `path`, or None."""
+        return next((entry for entry in self.files if entry.path == path), None)
+
+    def to_bytes(self) -> bytes:
+        """The manifest as it is stored and sent: indented JSON, always the same bytes."""
+        return self.model_dump_json(indent=1).encode() + b"\n"
+
+    def digest(self) -> Digest:
+        """The identity of the whole package: it covers every file's hash."""
+        return Digest(hashlib.sha256(self.to_bytes()).hexdigest())
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Parse and validate manifest bytes; raise `InvalidPackage` naming every wrong field."""
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise InvalidPackage(
+            MANIFEST_FILE, f"too long; at most {MAX_MANIFEST_BYTES} bytes are allowed"
+        )
+    try:
+        return Manifest.model_validate_json(data, strict=True)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(key)[:80] for key in item['loc']) or 'document'}: {item['msg'][:200]}"
+            for item in error.errors(include_url=False)[:8]
+        )
+        raise InvalidPackage(
+            MANIFEST_FILE,
+            problems[:MAX_REASON_CHARS],
+            hint="Write the package again with mos-client.",
+        ) from None
+
+
+def read_manifest(package: Path) -> Manifest:
+    """Read the manifest of the package folder; raise `InvalidPackage` when there is none."""
+    path = package / MANIFEST_FILE
+    if not path.is_file():
+        raise InvalidPackage(MANIFEST_FILE, f"not found in {package}")
+    with path.open("rb") as file:
+        return parse_manifest(file.read(MAX_MANIFEST_BYTES + 1))
+
+
+def sha256_of(path: Path) -> Digest:
+    """The sha256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return Digest(hashlib.file_digest(file, "sha256").hexdigest())
