@@ -1,0 +1,1 @@
+"""Measures of how much of a concept a model keeps."""

@@ -1,0 +1,124 @@
+"""The forward process and the loss that tuning, recording and evaluation share.
+
+Draws are made on the CPU from the generator that is passed, so that they are the same on every
+device. Legend: B batch, c latent channels, h w latent size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from diffusers import DDPMScheduler
+from torch.nn import functional as F
+
+from mos_diffusion.base_model import BaseModel
+from mos_diffusion.prompts import LayerwisePrompts
+
+
+class Noised(NamedTuple):
+    """Noised latents (B, c, h, w), time steps (B,) int64, and what the UNet is to predict."""
+
+    latents: torch.Tensor
+    timesteps: torch.Tensor
+    target: torch.Tensor
+
+    def split(self, size: int) -> Iterator[Noised]:
+        """Batches of at most `size` pictures, in order."""
+        for parts in zip(*(torch.split(tensor, size) for tensor in self), strict=True):
+            yield Noised(*parts)
+
+
+def noise_scheduler(base: BaseModel) -> DDPMScheduler:
+    """The forward process that the base was trained with."""
+    return DDPMScheduler.from_config(base.scheduler.config)
+
+
+def noised(
+    latents: torch.Tensor,
+    scheduler: Any,
+    generator: torch.Generator,
+    noise_offset: float = 0.0,
+    timesteps: torch.Tensor | None = None,
+) -> Noised:
+    """Noise latents at random time steps (or at the given ones, (B,) int64).
+
+    ε = N(0, I) + noise_offset · N(0, I) per picture and channel; the target is ε, or the velocity
+    when the base predicts that. Raises `ValueError` for other kinds of prediction.
+    """
+    count, channels = latents.shape[:2]
+    if timesteps is None:
+        timesteps = torch.randint(
+            scheduler.config.num_train_timesteps, (count,), generator=generator
+        )
+    noise = torch.randn(latents.shape, generator=generator)
+    if noise_offset:
+        noise += noise_offset * torch.randn(count, channels, 1, 1, generator=generator)
+    noise, timesteps = noise.to(latents), timesteps.to(latents.device)
+    kind = scheduler.config.prediction_type
+    if kind == "epsilon":
+        target = noise
+    elif kind == "v_prediction":
+        target = scheduler.get_velocity(latents, noise, timesteps)
+    else:
+        raise ValueError(f"no target for prediction type {kind!r}")
+    return Noised(scheduler.add_noise(latents, noise, timesteps), timesteps, target)
+
+
+def spread_timesteps(count: int, scheduler: Any, generator: torch.Generator) -> torch.Tensor:
+    """(count,) time steps, one drawn in each of `count` equal ranges, in random order."""
+    shares = (
+        torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)
+    ) / count
+    steps: int = scheduler.config.num_train_timesteps
+    return (shares * steps).long()
+
+
+def predict(
+    base: BaseModel, prompts: LayerwisePrompts, batch: Noised, captions: Sequence[str]
+) -> torch.Tensor:
+    """What the UNet makes of noised latents with their captions, (B, c, h, w); differentiable."""
+    states = prompts.encode(captions)
+    prediction: torch.Tensor = base.unet(
+        batch.latents.to(base.device, base.dtype),
+        batch.timesteps.to(base.device),
+        encoder_hidden_states=states.to(base.dtype),
+    ).sample
+    return prediction
+
+
+def denoising_loss(
+    prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Squared error, averaged over each picture's mask, then over the batch.
+
+    mask: (B, 1, h, w) or (B, c, h, w), weights ≥ 0; None counts everything. A picture whose mask
+    is empty counts as 0.
+    """
+    error = (prediction.float() - target.float()).square()
+    if mask is None:
+        return error.mean()
+    weights = mask.to(error).expand_as(error)
+    total = (error * weights).flatten(1).sum(1)
+    return (total / weights.flatten(1).sum(1).clamp(min=1e-6)).mean()
+
+
+@torch.no_grad()
+def encode_pictures(
+    base: BaseModel, pictures: torch.Tensor, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """Pictures (B, 3, H, W) in −1…1 → latents as the UNet sees them, (B, c, h, w) fp32.
+
+    With a generator the autoencoder's distribution is sampled, without one its mean is taken.
+    """
+    distribution = base.vae.encode(pictures.to(base.device, base.vae.dtype)).latent_dist
+    latents = distribution.mode() if generator is None else distribution.sample(generator)
+    scale: float = base.vae.config.scaling_factor
+    return torch.as_tensor(latents).float() * scale
+
+
+@torch.no_grad()
+def resized_mask(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Pixel masks (B, 1, H, W) → latent masks (B, 1, h, w), by averaging."""
+    return F.adaptive_avg_pool2d(mask.float(), size)
