@@ -1,0 +1,39 @@
+"""Following a value that changes in the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.25
+HEARTBEAT_SECONDS = 10.0
+
+
+async def changes(
+    read: Callable[[], T], is_final: Callable[[T], bool], stopping: asyncio.Event
+) -> AsyncIterator[T | None]:
+    """Yield the value at first and whenever it differs, until it is final or `stopping`.
+
+    None is a heartbeat: nothing changed for some seconds. `read` runs in a thread.
+    """
+    last: T | None = None
+    quiet = 0.0
+    while True:
+        value = await asyncio.to_thread(read)
+        if value != last:
+            yield value
+            last, quiet = value, 0.0
+        elif quiet >= HEARTBEAT_SECONDS:
+            yield None
+            quiet = 0.0
+        if is_final(value):
+            return
+        try:
+            await asyncio.wait_for(stopping.wait(), POLL_SECONDS)
+        except TimeoutError:
+            quiet += POLL_SECONDS
+        else:
+            return

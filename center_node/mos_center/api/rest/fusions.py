@@ -1,0 +1,208 @@
+"""Fusions: requesting, following and cancelling them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Header, Response
+from fastapi.responses import StreamingResponse
+from mos_protocol.layer_map import Part
+from mos_protocol.names import CONCEPT_PATTERN, SLUG_PATTERN
+from pydantic import Field
+
+from mos_center.api.changes import changes
+from mos_center.api.rest.context import (
+    MAX_VERSION,
+    Answer,
+    Body,
+    Caller,
+    CenterHere,
+    Cursor,
+    Limit,
+    Page,
+    Stopping,
+    needs_token,
+    problems,
+)
+from mos_center.domain import models
+from mos_center.domain.states import FusionState, is_finished
+from mos_center.service.fusions import MAX_CONCEPTS, MAX_WEIGHT, FusionRequest, WantedConcept
+
+router = APIRouter(prefix="/v1/fusions", tags=["fusions"], dependencies=[needs_token])
+
+Slug = Annotated[str, Field(pattern=rf"^{SLUG_PATTERN}$")]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+IdempotencyKey = Annotated[str | None, Header(pattern=r"^[!-~]{1,200}$")]
+
+
+class WantedConceptBody(Body):
+    """A concept to fuse; without `version` the newest approved one."""
+
+    name: str = Field(pattern=CONCEPT_PATTERN)
+    version: int | None = Field(default=None, ge=1, le=MAX_VERSION)
+    weight: float = Field(default=1.0, gt=0, le=MAX_WEIGHT, allow_inf_nan=False)
+
+
+class FusionBody(Body):
+    """What to fuse, into which model; `ridge` null means the solver's own choice."""
+
+    model: Slug
+    base: Slug
+    concepts: list[WantedConceptBody] = Field(min_length=1, max_length=MAX_CONCEPTS)
+    solver: models.Solver = models.Solver.CLOSED_FORM
+    prior_weight: NotNegative | None = None
+    ridge: dict[Part, NotNegative] | None = None
+
+    def request(self) -> FusionRequest:
+        return FusionRequest(
+            model=self.model,
+            base=self.base,
+            concepts=[
+                WantedConcept(item.name, item.version, item.weight) for item in self.concepts
+            ],
+            solver=self.solver,
+            prior_weight=self.prior_weight,
+            ridge=self.ridge,
+        )
+
+
+class FusedConcept(Answer):
+    name: str
+    version: int
+    weight: float
+
+
+class Progress(Answer):
+    done: int
+    total: int
+    message: str
+
+
+class Failure(Answer):
+    code: str
+    message: str
+    hint: str
+
+
+class Fusion(Answer):
+    """A requested fusion; `model_version` is there once it is published."""
+
+    id: str
+    model: str
+    base: str
+    concepts: list[FusedConcept]
+    solver: models.Solver
+    prior_weight: float
+    ridge: dict[Part, float] | None
+    build: str
+    state: FusionState
+    progress: Progress
+    error: Failure | None
+    model_version: int | None
+    created_at: datetime
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, fusion: models.Fusion) -> Self:
+        progress, error = fusion.progress, fusion.error
+        return cls(
+            id=fusion.id,
+            model=fusion.model,
+            base=fusion.base,
+            concepts=[
+                FusedConcept(name=item.name, version=item.version, weight=item.weight)
+                for item in fusion.concepts
+            ],
+            solver=fusion.solver,
+            prior_weight=fusion.prior_weight,
+            ridge=None if fusion.ridge is None else dict(fusion.ridge),
+            build=fusion.build,
+            state=fusion.state,
+            progress=Progress(done=progress.done, total=progress.total, message=progress.message),
+            error=(
+                Failure(code=error.code, message=error.message, hint=error.hint) if error else None
+            ),
+            model_version=fusion.model_version,
+            created_at=fusion.created_at,
+            finished_at=fusion.finished_at,
+        )
+
+
+@router.post(
+    "",
+    status_code=202,
+    responses=problems(404, 409)
+    | {200: {"model": Fusion, "description": "This build is known: here is its fusion"}},
+)
+def request_fusion(
+    body: FusionBody,
+    response: Response,
+    center: CenterHere,
+    caller: Caller,
+    idempotency_key: IdempotencyKey = None,
+) -> Fusion:
+    """Request a fusion. The same request is fused once, unless that failed or was cancelled."""
+    fusion, made = center.fusions.request(body.request(), caller=caller, key=idempotency_key)
+    if not made:
+        response.status_code = 200
+    return Fusion.of(fusion)
+
+
+@router.get("", responses=problems())
+def list_fusions(
+    center: CenterHere,
+    state: FusionState | None = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[Fusion]:
+    """Fusions, newest first."""
+    states = [state] if state else list(FusionState)
+    found = center.fusions.find(states=states, before=cursor, limit=limit)
+    return Page(
+        items=[Fusion.of(item) for item in found],
+        next_cursor=found[-1].id if len(found) == limit else None,
+    )
+
+
+@router.get("/{fusion_id}", responses=problems(404))
+def get_fusion(fusion_id: str, center: CenterHere) -> Fusion:
+    """One fusion."""
+    return Fusion.of(center.fusions.get(fusion_id))
+
+
+@router.post("/{fusion_id}/cancel", responses=problems(404, 409))
+def cancel_fusion(fusion_id: str, center: CenterHere, caller: Caller) -> Fusion:
+    """Cancel it; a block that is being fused is finished first."""
+    return Fusion.of(center.fusions.cancel(fusion_id, caller))
+
+
+@router.get(
+    "/{fusion_id}/events",
+    response_class=StreamingResponse,
+    responses=problems(404)
+    | {
+        200: {
+            "description": "Server-sent events: a Fusion whenever it changes, until it is final",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+)
+def fusion_events(fusion_id: str, center: CenterHere, stopping: Stopping) -> StreamingResponse:
+    """Follow a fusion."""
+    center.fusions.get(fusion_id)
+
+    async def events() -> AsyncIterator[str]:
+        states = changes(
+            lambda: center.fusions.get(fusion_id), lambda f: is_finished(f.state), stopping
+        )
+        async for fusion in states:
+            if fusion is None:
+                yield ": still here\n\n"
+            else:
+                yield f"data: {Fusion.of(fusion).model_dump_json()}\n\n"
+
+    return StreamingResponse(
+        events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+    )

@@ -1,0 +1,1 @@
+"""The commands of `mos-center`; one file per noun."""

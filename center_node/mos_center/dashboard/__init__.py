@@ -1,0 +1,1 @@
+"""The dashboard: pages for reviewers and members, rendered on the server."""

@@ -1,0 +1,118 @@
+"""The README of a published model: what it is made of, how well it fits, how to use it.
+
+Texts that came with a package are strangers' words: they are escaped, and never longer than a line.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from mos_center.fusion.report import LayerReport, summarise, warnings
+from mos_center.fusion.settings import FusionSettings, Solver
+from mos_center.fusion.sources import BaseSource, ConceptSource
+
+_MAX_TEXT = 200
+
+_FRONT = """---
+library_name: diffusers
+pipeline_tag: text-to-image
+tags: [mix-of-show, text-to-image]
+---
+"""
+
+_USE = """## Use
+
+The folder opens with stock diffusers. Written in plain words, each concept is approximated by one
+embedding; with `mos_diffusion` installed, one line gives every cross-attention layer its own:
+
+```python
+import torch
+from diffusers import StableDiffusionPipeline
+from mos_diffusion.prompts import layerwise
+
+pipe = StableDiffusionPipeline.from_pretrained("PATH")
+prompts = layerwise(pipe)
+pipe(**prompts("{prompt}", negative_prompt="lowres, bad anatomy"), num_inference_steps=20)
+```
+"""
+
+_DELTA = """## Files
+
+- `concepts.safetensors`, `concepts.json`: the words' embeddings per layer, and their tokens.
+- `delta.safetensors`: the exact change of every layer, `<layer>.up` (d_out, R) and `<layer>.down`
+  (R, d_in) float32. With W the base's weight as float64, add `up[:, k]` ⊗ `down[k, :]` in float64
+  for k = 0 … R−1 in this order, round to float32, then to the base's dtype when that is a 16-bit
+  one: these are the published weights, bit for bit.
+- `report.json`: objective, residual and norms of every layer.
+"""
+
+
+def model_card(
+    base: BaseSource,
+    concepts: Sequence[ConceptSource],
+    settings: FusionSettings,
+    layers: Sequence[LayerReport],
+) -> str:
+    """The whole README as markdown."""
+    trigger = " ".join(concepts[0].manifest.words)
+    sections = [
+        _FRONT + f"\n# {len(concepts)} concepts on {base.name}\n",
+        _concept_table(base, concepts),
+        _USE.format(prompt=f"a photo of {trigger}"),
+        _settings(settings),
+        _residuals(layers),
+        _DELTA,
+    ]
+    return "\n".join(sections)
+
+
+def _concept_table(base: BaseSource, concepts: Sequence[ConceptSource]) -> str:
+    rows = "".join(
+        f"| {concept.ref} | `{' '.join(concept.manifest.words)}` | {concept.manifest.class_word} "
+        f"| {concept.weight:g} | {_line(concept.manifest.licence) or 'not stated'} "
+        f"| {_line(concept.manifest.description)} |\n"
+        for concept in concepts
+    )
+    return (
+        f"Base model: `{base.name}`, digest `{base.layer_map.digest}`; its licence holds for this "
+        "model too.\n\n"
+        "| concept | words | class | weight | licence | description |\n|---|---|---|---|---|---|\n"
+        f"{rows}"
+    )
+
+
+def _settings(settings: FusionSettings) -> str:
+    ridge = ", ".join(f"{part.value} {value:g}" for part, value in settings.ridge.items())
+    steps = ", ".join(f"{part.value} {value}" for part, value in settings.lbfgs_steps.items())
+    lines = [f"- solver: {settings.solver.value}"]
+    if settings.solver is not Solver.AVERAGE:
+        lines += [f"- ridge towards the average, relative: {ridge}"]
+        lines += [f"- weight of the base's prior: {settings.prior_weight:g}"]
+    if settings.solver is Solver.LBFGS:
+        lines += [f"- LBFGS steps: {steps}"]
+    return "## Fusion\n\n" + "\n".join(lines) + "\n"
+
+
+def _residuals(layers: Sequence[LayerReport]) -> str:
+    rows = "".join(
+        f"| {part.part.value} | {part.layers} | 1 | {part.average:.4f} | {part.result:.4f} "
+        f"| {part.growth:.2f} |\n"
+        for part in summarise(layers)
+    )
+    notes = "".join(f"- {_line(text)}\n" for text in warnings(layers))
+    return (
+        "Squared error of the concepts' own layer outputs, relative to the base's (0 is perfect), "
+        "and the largest\n‖delta‖ of a layer relative to its largest single concept:\n\n"
+        "| part | layers | base | plain average | this model | growth |\n"
+        "|---|---|---|---|---|---|\n"
+        f"{rows}" + (f"\nWarnings:\n\n{notes}" if notes else "")
+    )
+
+
+def _line(text: str) -> str:
+    """One line of a stranger's text, harmless in a markdown table."""
+    plain = " ".join(text.split())
+    short = plain if len(plain) <= _MAX_TEXT else plain[: _MAX_TEXT - 1] + "…"
+    escaped = html.escape(short, quote=False)
+    return "".join(f"\\{char}" if char in "\\`*_{}[]()#+!|~" else char for char in escaped)

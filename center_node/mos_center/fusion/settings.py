@@ -1,0 +1,90 @@
+"""What a fusion may be told: solver, regularisation per part, weight of the base's prior."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from mos_protocol.errors import InvalidRequest
+from mos_protocol.layer_map import Part
+
+from mos_center.domain.models import Solver
+
+__all__ = ["DEFAULT_RIDGE", "DEFAULT_STEPS", "FusionSettings", "Solver"]
+
+
+DEFAULT_RIDGE: Mapping[Part, float] = MappingProxyType(
+    {Part.TEXT_ENCODER: 1e-3, Part.CROSS_KV: 1e-3, Part.SPATIAL: 1e-3}
+)
+DEFAULT_STEPS: Mapping[Part, int] = MappingProxyType(
+    {Part.TEXT_ENCODER: 500, Part.CROSS_KV: 500, Part.SPATIAL: 50}
+)
+
+
+@dataclass(frozen=True)
+class FusionSettings:
+    """Settings of one fusion, checked where they are made; raises `InvalidRequest`.
+
+    solver: `average` is the baseline that solves nothing. ridge: λ per part, relative to the mean
+    diagonal of the layer's moment; parts that are left out keep their default. prior_weight: ρ,
+    how much the base's behaviour on generic inputs counts, in units of one concept.
+    lbfgs_steps: iterations per part.
+    """
+
+    solver: Solver = Solver.CLOSED_FORM
+    ridge: Mapping[Part, float] = field(default_factory=lambda: DEFAULT_RIDGE)
+    prior_weight: float = 0.0
+    lbfgs_steps: Mapping[Part, int] = field(default_factory=lambda: DEFAULT_STEPS)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "solver", _solver(self.solver))
+        object.__setattr__(self, "ridge", _per_part("ridge", self.ridge, DEFAULT_RIDGE))
+        object.__setattr__(
+            self, "lbfgs_steps", _per_part("lbfgs_steps", self.lbfgs_steps, DEFAULT_STEPS)
+        )
+        _natural("prior_weight", self.prior_weight)
+        for part, value in self.ridge.items():
+            _natural(f"ridge.{part}", value)
+        for part, steps in self.lbfgs_steps.items():
+            if not isinstance(steps, int) or steps < 1:
+                raise InvalidRequest(f"lbfgs_steps.{part} is {steps!r}.", hint="Give 1 or more.")
+
+    def to_json(self) -> dict[str, object]:
+        """The settings that decide the result, as plain data in a fixed order."""
+        chosen: dict[str, object] = {
+            "solver": self.solver.value,
+            "ridge": {part.value: float(self.ridge[part]) for part in Part},
+            "prior_weight": float(self.prior_weight),
+        }
+        if self.solver is Solver.LBFGS:
+            chosen["lbfgs_steps"] = {part.value: self.lbfgs_steps[part] for part in Part}
+        return chosen
+
+
+def _solver(value: str) -> Solver:
+    try:
+        return Solver(value)
+    except ValueError:
+        known = ", ".join(solver.value for solver in Solver)
+        raise InvalidRequest(f"There is no solver {value!r}.", hint=f"Choose {known}.") from None
+
+
+def _per_part(
+    name: str, given: Mapping[Part, Any], defaults: Mapping[Part, Any]
+) -> Mapping[Part, Any]:
+    """Fill the parts that are missing and accept their plain names as keys."""
+    unknown = [str(key) for key in given if key not in set(Part)]
+    if unknown:
+        raise InvalidRequest(
+            f"{name} names the part {unknown[0]!r}.", hint=f"The parts are {', '.join(Part)}."
+        )
+    return MappingProxyType({**defaults, **{Part(key): value for key, value in given.items()}})
+
+
+def _natural(name: str, value: object) -> None:
+    fine = isinstance(value, int | float) and not isinstance(value, bool)
+    if not fine or not math.isfinite(value) or value < 0:  # type: ignore[arg-type, operator]
+        raise InvalidRequest(f"{name} is {value!r}.", hint="Give a number that is 0 or more.")

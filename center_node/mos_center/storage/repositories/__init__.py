@@ -1,0 +1,1 @@
+"""The repositories of `domain.ports`, in SQL; one file per noun."""

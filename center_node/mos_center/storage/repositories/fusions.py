@@ -1,0 +1,142 @@
+"""Requested fusions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from mos_protocol.errors import Conflict
+from mos_protocol.layer_map import Part
+from mos_protocol.names import Digest
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from mos_center.domain.models import Failure, Fusion, FusionConcept, Progress, Solver
+from mos_center.domain.states import FusionState
+from mos_center.storage.tables import fusion_concepts, fusions, submissions
+
+ALIVE = (FusionState.QUEUED, FusionState.RUNNING, FusionState.PUBLISHED)
+
+
+class SqlFusions:
+    """Implements `domain.ports.Fusions`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, fusion: Fusion) -> None:
+        try:
+            self._connection.execute(
+                insert(fusions).values(
+                    id=fusion.id,
+                    model=fusion.model,
+                    base=fusion.base,
+                    solver=fusion.solver,
+                    prior_weight=fusion.prior_weight,
+                    ridge=dict(fusion.ridge) if fusion.ridge is not None else None,
+                    build=fusion.build,
+                    created_at=fusion.created_at,
+                    **_moving(fusion),
+                )
+            )
+        except IntegrityError:
+            raise Conflict(
+                f"The build {fusion.build[:12]}… of model {fusion.model} is already requested.",
+                hint="Ask for the fusions of this model.",
+            ) from None
+        self._connection.execute(
+            insert(fusion_concepts),
+            [
+                {
+                    "fusion": fusion.id,
+                    "position": position,
+                    "submission": concept.submission_id,
+                    "weight": concept.weight,
+                }
+                for position, concept in enumerate(fusion.concepts)
+            ],
+        )
+
+    def update(self, fusion: Fusion) -> None:
+        self._connection.execute(
+            update(fusions).where(fusions.c.id == fusion.id).values(**_moving(fusion))
+        )
+
+    def get(self, fusion_id: str) -> Fusion | None:
+        return self._one(fusions.c.id == fusion_id)
+
+    def by_build(self, model: str, build: Digest) -> Fusion | None:
+        return self._one(
+            (fusions.c.model == model) & (fusions.c.build == build) & fusions.c.state.in_(ALIVE)
+        )
+
+    def find(
+        self, *, states: Iterable[FusionState], before: str | None = None, limit: int
+    ) -> tuple[Fusion, ...]:
+        query = select(fusions).where(fusions.c.state.in_(sorted(states)))
+        if before is not None:
+            query = query.where(fusions.c.id < before)
+        rows = self._connection.execute(query.order_by(fusions.c.id.desc()).limit(limit)).all()
+        concepts = self._concepts([row.id for row in rows])
+        return tuple(_fusion(row, concepts[row.id]) for row in rows)
+
+    def with_states(self, states: Iterable[FusionState]) -> tuple[str, ...]:
+        query = select(fusions.c.id).where(fusions.c.state.in_(sorted(states)))
+        return tuple(self._connection.scalars(query.order_by(fusions.c.id)))
+
+    def _one(self, condition: ColumnElement[bool]) -> Fusion | None:
+        row = self._connection.execute(select(fusions).where(condition)).one_or_none()
+        return _fusion(row, self._concepts([row.id])[row.id]) if row else None
+
+    def _concepts(self, ids: list[str]) -> dict[str, tuple[FusionConcept, ...]]:
+        rows = self._connection.execute(
+            select(
+                fusion_concepts.c.fusion,
+                fusion_concepts.c.weight,
+                submissions.c.id,
+                submissions.c.owner,
+                submissions.c.name,
+                submissions.c.version,
+            )
+            .join(submissions)
+            .where(fusion_concepts.c.fusion.in_(ids))
+            .order_by(fusion_concepts.c.fusion, fusion_concepts.c.position)
+        )
+        found: dict[str, tuple[FusionConcept, ...]] = dict.fromkeys(ids, ())
+        for row in rows:
+            concept = FusionConcept(row.id, f"{row.owner}/{row.name}", row.version, row.weight)
+            found[row.fusion] += (concept,)
+        return found
+
+
+def _moving(fusion: Fusion) -> dict[str, object]:
+    return {
+        "state": fusion.state,
+        "done": fusion.progress.done,
+        "total": fusion.progress.total,
+        "message": fusion.progress.message,
+        "error": asdict(fusion.error) if fusion.error else None,
+        "model_version": fusion.model_version,
+        "finished_at": fusion.finished_at,
+    }
+
+
+def _fusion(row: Row[*tuple[Any, ...]], concepts: tuple[FusionConcept, ...]) -> Fusion:
+    ridge = row.ridge
+    return Fusion(
+        id=row.id,
+        model=row.model,
+        base=row.base,
+        concepts=concepts,
+        solver=Solver(row.solver),
+        prior_weight=row.prior_weight,
+        ridge=None if ridge is None else {Part(part): value for part, value in ridge.items()},
+        build=Digest(row.build),
+        state=FusionState(row.state),
+        created_at=row.created_at,
+        progress=Progress(row.done, row.total, row.message),
+        error=Failure(**row.error) if row.error else None,
+        model_version=row.model_version,
+        finished_at=row.finished_at,
+    )

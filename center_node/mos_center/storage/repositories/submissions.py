@@ -1,0 +1,131 @@
+"""Concept packages and the files that each refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from mos_protocol.manifest import parse_manifest
+from mos_protocol.names import Digest
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
+
+from mos_center.domain.models import Submission
+from mos_center.domain.states import SubmissionState
+from mos_center.storage.repositories.references import know_blobs
+from mos_center.storage.tables import submission_files, submissions
+
+
+class SqlSubmissions:
+    """Implements `domain.ports.Submissions`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, submission: Submission) -> None:
+        manifest = submission.manifest
+        self._connection.execute(
+            insert(submissions).values(
+                id=submission.id,
+                manifest_digest=submission.manifest_digest,
+                manifest=manifest.to_bytes().decode(),
+                owner=submission.owner,
+                name=submission.name,
+                version=submission.version,
+                words=" ".join(manifest.words),
+                class_word=manifest.class_word,
+                base=submission.base,
+                state=submission.state,
+                reason=submission.reason,
+                created_at=submission.created_at,
+            )
+        )
+        self.refer(submission)
+
+    def update(self, submission: Submission) -> None:
+        self._connection.execute(
+            update(submissions)
+            .where(submissions.c.id == submission.id)
+            .values(state=submission.state, version=submission.version, reason=submission.reason)
+        )
+
+    def refer(self, submission: Submission) -> None:
+        files = submission.manifest.files
+        know_blobs(self._connection, [entry.sha256 for entry in files])
+        self._connection.execute(
+            insert(submission_files),
+            [
+                {"submission": submission.id, "path": entry.path, "sha256": entry.sha256}
+                for entry in files
+            ],
+        )
+
+    def forget_files(self, submission_id: str) -> tuple[Digest, ...]:
+        mine = submission_files.c.submission == submission_id
+        digests = self._connection.scalars(select(submission_files.c.sha256).where(mine)).all()
+        self._connection.execute(delete(submission_files).where(mine))
+        return tuple(Digest(sha256) for sha256 in digests)
+
+    def get(self, submission_id: str) -> Submission | None:
+        return self._one(submissions.c.id == submission_id)
+
+    def by_manifest(self, digest: Digest) -> Submission | None:
+        return self._one(submissions.c.manifest_digest == digest)
+
+    def by_version(self, owner: str, name: str, version: int) -> Submission | None:
+        return self._one(
+            (submissions.c.owner == owner)
+            & (submissions.c.name == name)
+            & (submissions.c.version == version)
+        )
+
+    def last_version(
+        self, owner: str, name: str, states: Iterable[SubmissionState] | None = None
+    ) -> int:
+        query = select(func.max(submissions.c.version)).where(
+            submissions.c.owner == owner, submissions.c.name == name
+        )
+        if states is not None:
+            query = query.where(submissions.c.state.in_(sorted(states)))
+        return self._connection.scalar(query) or 0
+
+    def find(
+        self,
+        *,
+        states: Iterable[SubmissionState],
+        base: str | None = None,
+        owner: str | None = None,
+        text: str | None = None,
+        before: str | None = None,
+        limit: int,
+    ) -> tuple[Submission, ...]:
+        query = select(submissions).where(submissions.c.state.in_(sorted(states)))
+        if base is not None:
+            query = query.where(submissions.c.base == base)
+        if owner is not None:
+            query = query.where(submissions.c.owner == owner)
+        if text:
+            columns = ("owner", "name", "words", "class_word")
+            query = query.where(
+                or_(*(submissions.c[key].icontains(text, autoescape=True) for key in columns))
+            )
+        if before is not None:
+            query = query.where(submissions.c.id < before)
+        rows = self._connection.execute(query.order_by(submissions.c.id.desc()).limit(limit))
+        return tuple(_submission(row) for row in rows)
+
+    def _one(self, condition: ColumnElement[bool]) -> Submission | None:
+        row = self._connection.execute(select(submissions).where(condition)).one_or_none()
+        return _submission(row) if row else None
+
+
+def _submission(row: Row[*tuple[Any, ...]]) -> Submission:
+    return Submission(
+        id=row.id,
+        manifest=parse_manifest(row.manifest.encode()),
+        manifest_digest=Digest(row.manifest_digest),
+        base=row.base,
+        state=SubmissionState(row.state),
+        created_at=row.created_at,
+        version=row.version,
+        reason=row.reason,
+    )

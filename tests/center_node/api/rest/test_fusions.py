@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from center_steps import store
+from mos_center.domain.models import Submission
+
+BODY = {
+    "model": "demo",
+    "base": "small",
+    "concepts": [{"name": "ada/potter", "version": 1, "weight": 1.0}],
+    "solver": "closed-form",
+    "prior_weight": 0.0,
+    "ridge": {"text_encoder": 0.001, "cross_kv": 0.001, "spatial": 0.001},
+}
+
+
+@pytest.fixture(autouse=True)
+def potter(submit: Callable[..., Submission]) -> Submission:
+    return submit()
+
+
+async def test_a_new_fusion_is_accepted_and_a_known_build_is_shown(running: Any) -> None:
+    first = await running.http.post("/v1/fusions", json=BODY)
+    second = await running.http.post("/v1/fusions", json=BODY)
+
+    assert (first.status_code, second.status_code) == (202, 200)
+    assert first.json() == second.json()
+    assert first.json() | {"created_at": "", "id": "", "build": ""} == {
+        **BODY,
+        "id": "",
+        "created_at": "",
+        "build": "",
+        "state": "queued",
+        "progress": {"done": 0, "total": 0, "message": ""},
+        "error": None,
+        "model_version": None,
+        "finished_at": None,
+    }
+
+
+async def test_an_idempotency_key_is_bound_to_its_request(running: Any) -> None:
+    key = {"Idempotency-Key": "one"}
+
+    first = await running.http.post("/v1/fusions", json=BODY, headers=key)
+    again = await running.http.post("/v1/fusions", json=BODY, headers=key)
+    other = await running.http.post("/v1/fusions", json={**BODY, "model": "x"}, headers=key)
+
+    assert (first.status_code, again.status_code, other.status_code) == (202, 202, 409)
+    assert first.json()["id"] == again.json()["id"]
+    assert other.json()["code"] == "conflict"
+
+
+async def test_fusions_are_listed_by_state_and_cancelled(running: Any) -> None:
+    fusion = (await running.http.post("/v1/fusions", json=BODY)).json()
+
+    cancelled = await running.http.post(f"/v1/fusions/{fusion['id']}/cancel")
+    queued = (await running.http.get("/v1/fusions?state=queued")).json()
+    everything = (await running.http.get("/v1/fusions")).json()
+
+    assert cancelled.json()["state"] == "cancelled"
+    assert queued["items"] == []
+    assert everything["items"] == [cancelled.json()]
+
+
+async def test_events_tell_every_change_until_the_fusion_is_final(running: Any) -> None:
+    fusion = (await running.http.post("/v1/fusions", json=BODY)).json()
+    ledger = running.data.ledger()
+    seen: list[dict] = []
+
+    async with running.http.stream("GET", f"/v1/fusions/{fusion['id']}/events") as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        async for line in response.aiter_lines():
+            if not line.startswith("data: "):
+                continue
+            seen.append(json.loads(line.removeprefix("data: ")))
+            if seen[-1]["state"] == "queued":
+                await asyncio.to_thread(ledger.started, fusion["id"])
+                await asyncio.to_thread(ledger.progress, fusion["id"], 1, 3, "text_encoder")
+            elif seen[-1]["progress"]["done"] == 1:
+                files = [store(running.data, "README.md", b"# demo")]
+                await asyncio.to_thread(ledger.publish, fusion["id"], files, {})
+
+    assert seen[0]["state"] == "queued"
+    assert seen[-1]["state"] == "published"
+    assert seen[-1]["model_version"] == 1
+    assert any(item["progress"]["message"] == "text_encoder" for item in seen)
+
+
+async def test_events_end_when_the_center_stops(running: Any) -> None:
+    fusion = (await running.http.post("/v1/fusions", json=BODY)).json()
+
+    async with running.http.stream("GET", f"/v1/fusions/{fusion['id']}/events") as response:
+        lines = []
+        async for line in response.aiter_lines():
+            lines.append(line)
+            running.stopping.set()
+
+    assert sum(line.startswith("data: ") for line in lines) == 1

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from mos_center.cli.app import app
+from typer.testing import CliRunner
+
+run = CliRunner(env={"COLUMNS": "200"}).invoke
+
+
+def test_a_token_is_printed_once_listed_without_it_and_revoked(tmp_path: Path) -> None:
+    data = ["--data", str(tmp_path)]
+    created = run(app, ["token", "create", "ada", *data])
+    token = created.stdout.strip()
+    assert token.startswith("mos_")
+
+    assert run(app, ["token", "revoke", "ada", *data]).exit_code == 0
+    listed = run(app, ["token", "list", *data])
+
+    assert "ada" in listed.stdout
+    assert token not in listed.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["token", "create", "No Name"], 2, "error: 'No Name' is no valid token name."),
+        (["token", "revoke", "bob"], 5, "error: There is no token 'bob'."),
+        (["base", "add", "No Name", "x"], 2, "error: 'No Name' is no valid base name."),
+        (
+            ["base", "add", "x", "y", "--no-prior", "--prior-samples", "3"],
+            2,
+            "error: --no-prior, --prior-images and --prior-samples exclude each other.",
+        ),
+    ],
+)
+def test_a_mistake_ends_with_one_line_a_hint_and_a_code(
+    tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    result = run(app, [*arguments, "--data", str(tmp_path)])
+
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert "hint: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_weight_or_ridge_that_is_no_number_is_told_before_anything_is_loaded() -> None:
+    options = ["fuse-local", "--base", "b", "--out", "o", "--concept"]
+
+    weight = run(app, [*options, "package:heavy"])
+    ridge = run(app, [*options, "package", "--ridge", "everything=1"])
+
+    assert "error: 'heavy' is no weight." in weight.stderr
+    assert "error: 'everything=1' is no ridge." in ridge.stderr
+    assert weight.exit_code == ridge.exit_code == 2
+
+
+def test_a_data_folder_that_cannot_be_used_is_told_plainly(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    result = run(app, ["token", "list", "--data", str(tmp_path / "file")])
+
+    assert result.exit_code == 2
+    assert "can't be used" in result.stderr
+
+
+def test_the_openapi_document_is_printed_as_json() -> None:
+    result = run(app, ["openapi"])
+
+    document = json.loads(result.stdout)
+    assert "/v1/fusions/{fusion_id}/events" in document["paths"]

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from center_steps import publish, submit_folder
+from concept_packages import write_package
+from mos_center.domain.models import Review, Submission
+from mos_center.domain.states import SubmissionState
+from mos_center.service.center import Center
+
+MARKUP = '<script>alert("1")</script>'
+
+
+@pytest.fixture
+async def browser(running: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Keeps cookies and follows redirects, as a browser does."""
+    async with httpx.AsyncClient(base_url=running.addresses.rest, follow_redirects=True) as client:
+        yield client
+
+
+@pytest.fixture
+def waiting(running: Any, package: Path) -> Submission:
+    """A concept that waits for review."""
+    running.data.settings = running.data.settings.model_copy(update={"review": Review.MANUAL})
+    return submit_folder(running.data.center(), package)
+
+
+async def log_in(browser: httpx.AsyncClient, center: Center) -> httpx.Response:
+    token = center.tokens.create("rita")
+    return await browser.post("/dashboard/login", data={"token": token})
+
+
+def csrf(page: httpx.Response) -> str:
+    return re.search(r'name="csrf" value="([0-9a-f]{64})"', page.text)[1]
+
+
+async def test_a_stranger_is_led_to_the_login_page(
+    browser: httpx.AsyncClient, center: Center
+) -> None:
+    center.tokens.create("rita")
+    for path in ("/", "/dashboard", "/dashboard/", "/dashboard/models", "/dashboard/fusions"):
+        page = await browser.get(path)
+        assert page.url.path == "/dashboard/login", path
+    for path in ("/dashboard/concepts/x/approve", "/dashboard/fusions/x/cancel"):
+        page = await browser.post(path, data={"csrf": "0" * 64})
+        assert page.url.path == "/dashboard/login", path
+
+
+async def test_a_wrong_token_is_refused_and_a_right_one_opens_a_session(
+    browser: httpx.AsyncClient, center: Center
+) -> None:
+    refused = await browser.post("/dashboard/login", data={"token": "mos_guess"})
+    assert refused.status_code == 401
+    assert "not one of this center" in refused.text
+
+    page = await log_in(browser, center)
+
+    assert page.url.path == "/dashboard/concepts"
+    cookie = page.history[0].headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert "rita" in page.text
+    left = await browser.post("/dashboard/logout", data={"csrf": csrf(page)})
+    assert left.url.path == "/dashboard/login"
+
+
+async def test_a_reviewer_approves_what_waits(
+    browser: httpx.AsyncClient, center: Center, waiting: Submission
+) -> None:
+    page = await log_in(browser, center)
+    assert "1 waits for review" in page.text
+    picture = re.search(r'<img src="([^"]+)"', page.text)[1]
+    assert (await browser.get(picture)).headers["content-type"] == "image/png"
+
+    url = f"/dashboard/concepts/{waiting.id}/approve"
+    approved = await browser.post(url, data={"csrf": csrf(page)})
+
+    assert "approved" in approved.text
+    assert center.submissions.get(waiting.id).state is SubmissionState.APPROVED
+
+
+async def test_a_forged_form_changes_nothing(
+    browser: httpx.AsyncClient, center: Center, waiting: Submission
+) -> None:
+    page = await log_in(browser, center)
+    url = f"/dashboard/concepts/{waiting.id}/approve"
+
+    bare = await browser.post(url)
+    guessed = await browser.post(url, data={"csrf": "0" * 64})
+    foreign = await browser.post(
+        url, data={"csrf": csrf(page)}, headers={"Origin": "https://evil.example"}
+    )
+
+    assert [bare.status_code, guessed.status_code, foreign.status_code] == [403, 403, 403]
+    assert center.submissions.get(waiting.id).state is SubmissionState.PENDING_REVIEW
+
+
+async def test_an_open_center_protects_its_forms_too(
+    browser: httpx.AsyncClient, center: Center, waiting: Submission
+) -> None:
+    page = await browser.get("/dashboard/concepts")
+    url = f"/dashboard/concepts/{waiting.id}/reject"
+
+    assert (await browser.post(url, data={"reason": "no"})).status_code == 403
+    done = await browser.post(url, data={"csrf": csrf(page), "reason": "no consent given"})
+
+    assert done.status_code == 200
+    assert "no consent given" in done.text
+
+
+async def test_markup_in_a_package_stays_text(
+    browser: httpx.AsyncClient, center: Center, base: Any, tmp_path: Path, running: Any
+) -> None:
+    package = write_package(tmp_path / "hostile", base.layer_map, description=MARKUP)
+    submission = submit_folder(center, package)
+    center_manual = running.data.center()
+    offered = write_package(tmp_path / "other", base.layer_map, seed=9)
+    other = center_manual.submissions.offer((offered / "manifest.json").read_bytes()).submission
+    center.submissions.reject(other.id, MARKUP, "rita")
+
+    page = await browser.get("/dashboard/concepts")
+
+    assert submission.concept in page.text
+    assert "<script" not in page.text
+    assert "&lt;script&gt;" in page.text
+    assert "&lt;potter1&gt;" in page.text
+
+
+async def test_fusions_and_models_show_what_became_of_the_concepts(
+    browser: httpx.AsyncClient, center: Center, submit: Callable[..., Submission], running: Any
+) -> None:
+    submit(), submit()
+    publish(center, running.data, "demo", 1, {"README.md": b"# demo"})
+    fusions = await browser.get("/dashboard/fusions")
+    models = await browser.get("/dashboard/models")
+
+    assert "ada/potter@1" in fusions.text
+    assert 'http-equiv="refresh"' not in fusions.text
+    assert "mos-client pull demo@1" in models.text
+    assert "latest" in models.text
+
+
+async def test_every_page_forbids_scripts_frames_and_loads_from_elsewhere(
+    browser: httpx.AsyncClient,
+) -> None:
+    for path in ("/dashboard/login", "/dashboard/concepts", "/dashboard/style.css", "/dashboard/x"):
+        page = await browser.get(path)
+        policy = page.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert not re.search(r'(src|href)="(https?:)?//', page.text)
+
+
+async def test_an_action_that_is_not_possible_says_why(
+    browser: httpx.AsyncClient, center: Center
+) -> None:
+    page = await log_in(browser, center)
+
+    missing = await browser.post("/dashboard/fusions/none/cancel", data={"csrf": csrf(page)})
+
+    assert missing.status_code == 404
+    assert "There is no fusion" in missing.text

@@ -1,0 +1,260 @@
+"""A worker runs what the ledger lists: publishes, fails, stops, is cancelled, cleans up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+
+import pytest
+from fused_models import read_json
+from mos_center.fusion.local import fuse_local
+from mos_center.fusion.settings import FusionSettings
+from mos_protocol.manifest import sha256_of
+
+
+def published(known: dict) -> dict[str, str]:
+    return {file["path"]: file["sha256"] for file in known["files"]}
+
+
+class Held:
+    """A worker that waits at the moment `at` until it is told to `go`."""
+
+    def __init__(self, center) -> None:
+        self.at = ""
+        self.reached = threading.Event()
+        self.go = threading.Event()
+        self.worker = center.worker(self._pause)
+
+    def _pause(self, message: str) -> None:
+        if message == self.at:
+            self.reached.set()
+            assert self.go.wait(240)
+
+
+@pytest.fixture
+def held(center):
+    held = Held(center)
+    yield held
+    held.go.set()
+    held.worker.stop()
+
+
+def test_a_fusion_is_published_with_all_files_in_the_store(new_center, tiny, tmp_path):
+    center = new_center
+    known = center.run("first")
+
+    assert known["state"] == "published"
+    assert center.publications() == ["first"]
+    for path, digest in published(known).items():
+        with center.blobs.local_path(digest) as stored:
+            assert sha256_of(stored) == digest, path
+    packages = [(package, 1.0) for package in tiny.packages]
+    fuse_local(tiny.base, packages, FusionSettings(), tmp_path / "local")
+    for path in ("delta.safetensors", "unet/diffusion_pytorch_model.safetensors"):
+        assert published(known)[path] == sha256_of(tmp_path / "local" / path)
+
+
+def test_progress_is_told_block_by_block(center, tiny):
+    known = center.run("first")
+
+    total = len(tiny.layers.blocks) + 1
+    expected = [
+        [number, total, f"fusing {block.name}"] for number, block in enumerate(tiny.layers.blocks)
+    ]
+    assert known["progress"][: total - 1] == expected
+    assert known["progress"][-1] == [total - 1, total, "storing the model"]
+
+
+def test_nothing_but_the_published_files_is_left(center):
+    before = len(list((center.folder / "blobs").iterdir()))
+
+    known = center.run("first")
+
+    assert list(center.work.iterdir()) == []
+    assert len(list((center.folder / "blobs").iterdir())) == before + len(
+        set(published(known).values())
+    )
+
+
+def test_a_fusion_that_is_enqueued_twice_runs_once(center, held):
+    held.worker.start()
+    center.request("second")
+    held.worker.enqueue("second")
+    held.worker.enqueue("second")
+    center.finish("first")
+    center.finish("second")
+    held.worker.enqueue("second")
+
+    assert center.publications() == ["first", "second"]
+
+
+def test_a_fusion_can_be_enqueued_from_an_event_loop(center, held):
+    async def serve() -> None:
+        await asyncio.to_thread(held.worker.start)
+        center.request("second")
+        held.worker.enqueue("second")
+        await asyncio.to_thread(center.finish, "second")
+
+    asyncio.run(serve())
+
+    assert center.ledger.read("second")["state"] == "published"
+
+
+def test_a_cancelled_fusion_stops_before_its_next_step_and_publishes_nothing(center, held):
+    held.at = "fusing unet.mid_block"
+    held.worker.start()
+    assert held.reached.wait(240)
+    center.ledger.update("first", state="cancelled")
+    held.worker.cancel("first")
+    held.go.set()
+
+    known = center.finish("first")
+
+    assert known["state"] == "cancelled"
+    assert known["progress"][-1][2] == "fusing unet.mid_block"
+    assert center.publications() == []
+
+
+def test_a_fusion_cancelled_while_it_waits_never_starts(center, held):
+    held.at = "fusing text_encoder"
+    held.worker.start()
+    assert held.reached.wait(240)
+    center.request("second")
+    held.worker.enqueue("second")
+    center.ledger.update("second", state="cancelled")
+    held.worker.cancel("second")
+    held.at = ""
+    held.go.set()
+    center.finish("first")
+    center.request("third")
+    held.worker.enqueue("third")
+    center.finish("third")
+
+    assert center.ledger.read("second")["progress"] == []
+    assert center.publications() == ["first", "third"]
+
+
+def test_a_fusion_cancelled_at_the_last_moment_is_not_called_failed(center, held):
+    held.at = "storing the model"
+    held.worker.start()
+    assert held.reached.wait(240)
+    center.ledger.update("first", state="cancelled")
+    held.go.set()
+
+    known = center.finish("first")
+
+    assert known["state"] == "cancelled"
+    assert "error" not in known
+    assert center.publications() == []
+
+
+def test_a_request_that_cannot_be_met_fails_with_its_reason(center):
+    center.request("first", prior_weight=0.5)
+
+    known = center.run("first")
+
+    assert known["state"] == "failed"
+    code, message, hint = known["error"]
+    assert code == "invalid_request"
+    assert "prior moments of text_encoder" in message
+    assert "prior weight to 0" in hint
+
+
+def test_a_missing_file_fails_the_fusion_and_the_next_one_still_runs(center, tiny):
+    digest = sha256_of(tiny.packages[0] / "moments/unet.mid_block.safetensors")
+    lost = center.folder / "blobs" / digest
+    kept = lost.read_bytes()
+    lost.unlink()
+    first = center.run("first")
+    lost.write_bytes(kept)
+    center.request("second")
+
+    second = center.run("second")
+
+    assert first["error"][0] == "not_found"
+    assert digest[:12] in first["error"][1]
+    assert second["state"] == "published"
+    assert list(center.work.iterdir()) == []
+
+
+def test_an_unexpected_error_fails_the_fusion_and_is_logged_once_with_its_id(center, caplog):
+    def crash(message: str) -> None:
+        if message == "fusing unet.mid_block":
+            raise ZeroDivisionError("secret detail")
+
+    worker = center.worker(crash)
+    with caplog.at_level(logging.WARNING):
+        worker.start()
+        try:
+            known = center.finish("first")
+        finally:
+            worker.stop()
+
+    code, message, hint = known["error"]
+    assert code == "job_failed"
+    assert "ZeroDivisionError" in message
+    assert "secret detail" not in message
+    assert "first" in hint
+    logged = [record for record in caplog.records if record.exc_info]
+    assert [record.getMessage() for record in logged] == ["fusion.crashed id=first"]
+
+
+def test_a_stopped_worker_leaves_the_fusion_to_the_next_one(center, held):
+    held.at = "fusing unet.mid_block"
+    held.worker.start()
+    assert held.reached.wait(240)
+    stopping = threading.Thread(target=held.worker.stop)
+    stopping.start()
+    held.go.set()
+    stopping.join(240)
+    assert center.ledger.read("first")["state"] == "running"
+    done = [message for _, _, message in center.ledger.read("first")["progress"]]
+
+    known = center.run("first")
+
+    assert known["state"] == "published"
+    messages = [message for _, _, message in known["progress"]]
+    assert messages[: len(done)] == done
+    assert len(set(messages)) == len(messages)
+
+
+def test_a_fusion_that_waited_without_a_worker_is_taken_up_at_the_start(center):
+    center.request("second")
+
+    center.run("second")
+
+    assert center.publications() == ["first", "second"]
+
+
+def test_blocks_whose_files_were_lost_are_fused_again(center, held, tmp_path):
+    held.at = "fusing unet.up_blocks.3"
+    held.worker.start()
+    assert held.reached.wait(240)
+    lost = center.work / "first" / "unet.mid_block.safetensors"
+    lost.unlink()
+    held.go.set()
+    again = center.finish("first")
+    center.request("second")
+    held.worker.enqueue("second")
+
+    assert published(again) == published(center.finish("second"))
+
+
+def test_a_job_that_ended_unheard_fails_its_fusion(center):
+    center.run("first")
+    center.request("first")
+
+    known = center.run("first")
+
+    assert known["state"] == "failed"
+    assert "job was lost" in known["error"][1]
+
+
+def test_the_report_is_published_too(center):
+    known = center.run("first")
+
+    with center.blobs.local_path(published(known)["report.json"]) as path:
+        report = read_json(path)
+    assert report["base"]["name"] == "tiny"
+    assert report["warnings"] == known["warnings"]

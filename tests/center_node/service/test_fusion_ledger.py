@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from center_steps import store
+from mos_center.domain.models import Fusion, PublishedFile, Submission
+from mos_center.domain.states import FusionState
+from mos_center.opening import OpenedData
+from mos_center.service.center import Center
+from mos_center.service.fusion_ledger import FusionLedgerService
+from mos_center.service.fusions import FusionRequest, WantedConcept
+from mos_protocol.errors import Conflict, InvalidRequest, JobFailed, NotFound, Unavailable
+from mos_protocol.layer_map import Part
+from mos_protocol.names import Digest
+
+
+@pytest.fixture
+def ledger(data: OpenedData) -> FusionLedgerService:
+    return data.ledger()
+
+
+@pytest.fixture
+def fusion(center: Center, submit: Callable[..., Submission]) -> Fusion:
+    submit()
+    request = FusionRequest(
+        "demo", "small", [WantedConcept("ada/potter", 1, 0.5)], ridge={Part.SPATIAL: 1e-3}
+    )
+    return center.fusions.request(request, caller="ada")[0]
+
+
+@pytest.fixture
+def files(data: OpenedData) -> list[PublishedFile]:
+    """Two files of a model, already in the store."""
+    return [store(data, "README.md", b"# demo"), store(data, "unet/config.json", b"{}")]
+
+
+def test_a_plan_names_everything_a_worker_reads(
+    ledger: FusionLedgerService, fusion: Fusion, data: OpenedData, tmp_path: Path
+) -> None:
+    plan = ledger.plan(fusion.id)
+
+    assert (plan.fusion_id, plan.model, plan.solver) == (fusion.id, "demo", "closed-form")
+    assert plan.base.path == tmp_path
+    assert plan.ridge == {Part.SPATIAL: 1e-3}
+    (concept,) = plan.concepts
+    assert (concept.ref, concept.weight) == ("ada/potter@1", 0.5)
+    assert concept.files.keys() == {entry.path for entry in concept.manifest.files}
+    assert all(data.blobs.exists(digest) for digest in concept.files.values())
+    with pytest.raises(NotFound):
+        ledger.plan("no-such-fusion")
+
+
+def test_a_fusion_that_runs_shows_its_progress(
+    ledger: FusionLedgerService, fusion: Fusion, center: Center
+) -> None:
+    ledger.progress(fusion.id, 1, 3, "too early")
+    assert center.fusions.get(fusion.id).progress.done == 0
+    ledger.started(fusion.id)
+    ledger.started(fusion.id)
+    ledger.progress(fusion.id, 1, 3, "unet.mid_block")
+
+    shown = center.fusions.get(fusion.id)
+
+    assert shown.state is FusionState.RUNNING
+    assert (shown.progress.done, shown.progress.total) == (1, 3)
+    assert ledger.unfinished() == (fusion.id,)
+
+
+def test_publishing_makes_one_version_however_often_it_is_called(
+    ledger: FusionLedgerService, fusion: Fusion, center: Center, files: list[PublishedFile]
+) -> None:
+    ledger.started(fusion.id)
+    versions: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: versions.append(ledger.publish(fusion.id, files, {})))
+        for _ in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert versions == [1] * 5
+    (version,) = center.models.versions("demo")
+    assert version.files == tuple(files)
+    assert version.concepts[0].words == ("<potter1>", "<potter2>")
+    assert version.build == fusion.build
+    published = center.fusions.get(fusion.id)
+    assert (published.state, published.model_version) == (FusionState.PUBLISHED, 1)
+    assert ledger.unfinished() == ()
+
+
+def test_publishing_without_the_files_in_the_store_publishes_nothing(
+    ledger: FusionLedgerService, fusion: Fusion, center: Center, files: list[PublishedFile]
+) -> None:
+    ledger.started(fusion.id)
+    lost = PublishedFile("model.safetensors", 3, Digest("9" * 64))
+
+    with pytest.raises(Unavailable, match=r"first model\.safetensors"):
+        ledger.publish(fusion.id, [*files, lost], {})
+
+    assert center.fusions.get(fusion.id).state is FusionState.RUNNING
+    with pytest.raises(NotFound):
+        center.models.versions("demo")
+    assert ledger.publish(fusion.id, files, {}) == 1
+
+
+def test_a_cancelled_fusion_is_neither_started_nor_published(
+    ledger: FusionLedgerService, fusion: Fusion, center: Center, files: list[PublishedFile]
+) -> None:
+    ledger.started(fusion.id)
+    assert not ledger.is_cancelled(fusion.id)
+    center.fusions.cancel(fusion.id, "ada")
+
+    assert ledger.is_cancelled(fusion.id)
+    with pytest.raises(Conflict, match="cancelled"):
+        ledger.publish(fusion.id, files, {})
+    with pytest.raises(Conflict, match="cancelled"):
+        ledger.started(fusion.id)
+    ledger.failed(fusion.id, JobFailed("late"))
+    assert center.fusions.get(fusion.id).state is FusionState.CANCELLED
+
+
+def test_a_failure_is_kept_with_its_cause_and_hint(
+    ledger: FusionLedgerService, fusion: Fusion, center: Center
+) -> None:
+    ledger.failed(fusion.id, JobFailed("The moments are singular.", hint="Raise the ridge."))
+
+    failed = center.fusions.get(fusion.id)
+
+    assert failed.state is FusionState.FAILED
+    assert failed.error is not None
+    assert (failed.error.code, failed.error.hint) == ("job_failed", "Raise the ridge.")
+
+
+def test_a_version_without_files_is_not_published(
+    ledger: FusionLedgerService, fusion: Fusion
+) -> None:
+    ledger.started(fusion.id)
+
+    with pytest.raises(InvalidRequest, match="no files"):
+        ledger.publish(fusion.id, [], {})
