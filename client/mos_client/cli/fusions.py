@@ -1,0 +1,169 @@
+"""`fuse` and `fusions`: asking for a fused model, and seeing how far it is."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from mos_protocol.errors import InvalidRequest, JobFailed, rebuild
+
+from mos_client.cli.invocation import CenterOption, JsonOption, TokenOption, invocation
+from mos_client.cli.progress import ProgressLine
+from mos_client.cli.tables import facts, moment, table
+
+if TYPE_CHECKING:
+    from mos_client.session import Fusion, Session, WeightedConcept
+
+
+class Solver(StrEnum):
+    """How the center solves the layer-wise problem."""
+
+    CLOSED_FORM = "closed-form"
+    LBFGS = "lbfgs"
+    AVERAGE = "average"
+
+
+def fuse(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The fused model's name.")],
+    base: Annotated[str, typer.Option(metavar="NAME", help="The base, as the center names it.")],
+    concept: Annotated[
+        list[str],
+        typer.Option(
+            metavar="OWNER/NAME[@VERSION][:WEIGHT]", help="A concept; give it once per concept."
+        ),
+    ],
+    solver: Annotated[Solver, typer.Option(help="How to solve it.")] = Solver.CLOSED_FORM,
+    prior_weight: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="How firmly the base is kept where no concept speaks (the center's)."
+        ),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it is published.")] = False,
+    center: CenterOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the center to fuse concepts into a new version of MODEL."""
+    call = invocation(context, center, token, as_json)
+    wanted = [parse_weighted(text) for text in concept]
+    with call.session() as session:
+        fusion = session.request_fusion(
+            model, base, wanted, solver=solver.value, prior_weight=prior_weight
+        )
+        if wait:
+            fusion = follow(session, fusion)
+    call.print(fusion.model_dump(mode="json"), _outcome(fusion))
+
+
+def fusions(
+    context: typer.Context,
+    fusion: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Show this one in full.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Ask the center to stop it.")] = False,
+    state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    center: CenterOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the fusions that were asked for, or show one."""
+    call = invocation(context, center, token, as_json)
+    if fusion is None and (wait or cancel):
+        raise InvalidRequest("No fusion is named.", hint="`mos-client fusions` lists them.")
+    with call.session() as session:
+        if fusion is None:
+            found = session.fusions(state=state)
+            call.print([item.model_dump(mode="json") for item in found], _list(found))
+            return
+        one = session.cancel_fusion(fusion) if cancel else session.fusion(fusion)
+        if wait:
+            one = follow(session, one)
+    call.print(one.model_dump(mode="json"), _description(one))
+
+
+def parse_weighted(text: str) -> WeightedConcept:
+    """Parse `owner/name[@version][:weight]`; raises `InvalidRequest`, `InvalidName`."""
+    from mos_protocol.names import parse_concept_ref
+
+    from mos_client.session import WeightedConcept
+
+    ref, colon, weight = text.partition(":")
+    parsed = parse_concept_ref(ref)
+    try:
+        value = float(weight) if colon else 1.0
+    except ValueError:
+        raise InvalidRequest(
+            f"{weight!r} is no weight.", hint="Write a number after the colon: ada/potter:0.8"
+        ) from None
+    return WeightedConcept(str(parsed.concept), parsed.version, value)
+
+
+def follow(session: Session, fusion: Fusion) -> Fusion:
+    """Watch a fusion with a bar; raises `JobFailed` or the center's error when it fails."""
+    with ProgressLine("fusing") as line:
+        for report in session.watch_fusion(fusion.id):
+            progress, fusion = report.progress, report
+            text = progress.message or report.state.value
+            if report.state == "published":
+                line.update(1, 1, report.state.value)
+            else:
+                line.update(progress.done, progress.total, text)
+    if fusion.state == "failed":
+        error = fusion.error
+        if error is None:
+            raise JobFailed(f"The fusion {fusion.id} failed.")
+        raise rebuild(error.code, error.message, hint=error.hint, fields={"fusion": fusion.id})
+    if fusion.state == "cancelled":
+        raise JobFailed(f"The fusion {fusion.id} was cancelled.")
+    return fusion
+
+
+def _outcome(fusion: Fusion) -> str:
+    if fusion.state == "published":
+        ref = f"{fusion.model}@{fusion.model_version}"
+        return f"{ref} is published. Fetch it: mos-client pull {ref} --out {fusion.model}"
+    return (
+        f"Fusion {fusion.id} is {fusion.state.value}. "
+        f"Follow it: mos-client fusions {fusion.id} --wait"
+    )
+
+
+def _list(found: list[Fusion]) -> str:
+    rows = [
+        (
+            item.id,
+            f"{item.model}@{item.model_version}" if item.model_version else item.model,
+            item.state.value,
+            f"{item.progress.done}/{item.progress.total}",
+            item.solver,
+            ", ".join(concept.ref for concept in item.concepts),
+            moment(item.created_at),
+        )
+        for item in found
+    ]
+    heads = ("FUSION", "MODEL", "STATE", "DONE", "SOLVER", "CONCEPTS", "REQUESTED")
+    return table(heads, rows, "No fusion was asked for yet: `mos-client fuse` does.")
+
+
+def _description(fusion: Fusion) -> str:
+    error = fusion.error
+    version = f"@{fusion.model_version}" if fusion.model_version else ""
+    return facts(
+        (
+            ("fusion", fusion.id),
+            ("model", f"{fusion.model}{version}"),
+            ("base", fusion.base),
+            ("concepts", ", ".join(f"{item.ref}:{item.weight:g}" for item in fusion.concepts)),
+            ("solver", fusion.solver),
+            ("state", fusion.state.value),
+            ("done", f"{fusion.progress.done} of {fusion.progress.total}"),
+            ("now", fusion.progress.message),
+            ("error", f"{error.message} {error.hint}".strip() if error else ""),
+            ("requested", moment(fusion.created_at)),
+            ("finished", moment(fusion.finished_at) if fusion.finished_at else ""),
+        )
+    )

@@ -1,0 +1,365 @@
+"""`tune`: from a folder of pictures to a concept package, and to the center if asked."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from mos_protocol.errors import InvalidRequest
+from mos_protocol.names import check_slug, parse_concept_name, parse_words
+
+from mos_client.cli.invocation import (
+    CenterOption,
+    Invocation,
+    JsonOption,
+    TokenOption,
+    invocation,
+)
+from mos_client.cli.packages import outcome, send
+from mos_client.cli.progress import ProgressLine
+from mos_client.cli.tables import duration
+
+if TYPE_CHECKING:
+    from mos_client.session import Base
+    from mos_client.tuning import TuneProgress
+    from mos_client.tuning.penalty import Prior
+
+WHAT = "What to tune"
+HOW = "How to tune"
+RESULT = "The package"
+WHERE = "The center"
+
+
+class Layers(StrEnum):
+    """Which attention layers of the UNet get LoRA."""
+
+    ALL = "all"
+    CROSS = "cross"
+
+
+class Recording(StrEnum):
+    """On what the second moments are recorded."""
+
+    DATA = "data"
+    PAPER = "paper"
+
+
+class Precision(StrEnum):
+    """Mixed precision of tuning."""
+
+    NO = "no"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+def tune(
+    context: typer.Context,
+    data: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Pictures, with captions and masks if you have.")
+    ],
+    base: Annotated[
+        str,
+        typer.Option(
+            metavar="DIR|HUB_ID",
+            help="The base model, as diffusers keeps it.",
+            rich_help_panel=WHAT,
+        ),
+    ],
+    name: Annotated[
+        str, typer.Option(metavar="OWNER/NAME", help="The concept's name.", rich_help_panel=WHAT)
+    ],
+    word: Annotated[
+        str,
+        typer.Option(
+            metavar="WORDS",
+            help='Its words in prompts, such as "<potter1> <potter2>".',
+            rich_help_panel=WHAT,
+        ),
+    ],
+    class_word: Annotated[
+        str,
+        typer.Option(
+            "--class", metavar="WORD", help="What it is: man, cat, chair …", rich_help_panel=WHAT
+        ),
+    ],
+    rank: Annotated[int, typer.Option(help="LoRA rank.", rich_help_panel=HOW)] = 4,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps (from the number of pictures).", rich_help_panel=HOW)
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Pictures per step.", rich_help_panel=HOW)] = 4,
+    lr_embedding: Annotated[
+        float, typer.Option(help="Learning rate of the embeddings.", rich_help_panel=HOW)
+    ] = 1e-3,
+    lr_text_encoder: Annotated[
+        float, typer.Option(help="Learning rate of the text encoder's LoRA.", rich_help_panel=HOW)
+    ] = 1e-5,
+    lr_unet: Annotated[
+        float, typer.Option(help="Learning rate of the UNet's LoRA.", rich_help_panel=HOW)
+    ] = 1e-4,
+    noise_offset: Annotated[float, typer.Option(help="Noise offset.", rich_help_panel=HOW)] = 0.01,
+    seed: Annotated[int, typer.Option(help="Reproduces a run.", rich_help_panel=HOW)] = 0,
+    resolution: Annotated[
+        int | None, typer.Option(help="Side in pixels (the base's own).", rich_help_panel=HOW)
+    ] = None,
+    layers: Annotated[
+        Layers, typer.Option(help="Attention layers that get LoRA.", rich_help_panel=HOW)
+    ] = Layers.ALL,
+    prior_penalty: Annotated[
+        float,
+        typer.Option(
+            metavar="MU",
+            help="How dear it is to change what generic prompts see; fuses better.",
+            rich_help_panel=HOW,
+        ),
+    ] = 0.0,
+    prior: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The base's prior moments (the center's).", rich_help_panel=HOW
+        ),
+    ] = None,
+    moments: Annotated[
+        Recording, typer.Option(help="Record second moments on these.", rich_help_panel=HOW)
+    ] = Recording.DATA,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="Mixed precision (bf16 or fp16 on a GPU).", rich_help_panel=HOW),
+    ] = None,
+    gradient_checkpointing: Annotated[
+        bool,
+        typer.Option("--gradient-checkpointing", help="Less memory, slower.", rich_help_panel=HOW),
+    ] = False,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1 … (a GPU if any).", rich_help_panel=HOW)
+    ] = None,
+    sample_every: Annotated[
+        int, typer.Option(help="Draw samples every so many steps; 0: never.", rich_help_panel=HOW)
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PKG", help="The package's folder (./OWNER-NAME).", rich_help_panel=RESULT
+        ),
+    ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="State and samples meanwhile (PKG.work).", rich_help_panel=RESULT
+        ),
+    ] = None,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart", help="Forget an earlier run's state.", rich_help_panel=RESULT),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another package.", rich_help_panel=RESULT)
+    ] = False,
+    licence: Annotated[
+        str, typer.Option(help="What others may do with it.", rich_help_panel=RESULT)
+    ] = "",
+    consent: Annotated[
+        str, typer.Option(help="Who agreed to being shown.", rich_help_panel=RESULT)
+    ] = "",
+    description: Annotated[
+        str, typer.Option(help="What it is, in a sentence.", rich_help_panel=RESULT)
+    ] = "",
+    upload: Annotated[
+        bool,
+        typer.Option("--upload", help="Bring the package to the center.", rich_help_panel=WHERE),
+    ] = False,
+    center: CenterOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tune a concept on pictures that stay here. Run it again to resume."""
+    call = invocation(context, center, token, as_json)
+    check_words(name, word)
+    check_places(call, data, base, upload=upload)
+    penalised = prior_penalty > 0
+    registered = registered_base(call, base) if needs_center(upload, penalised, prior) else None
+
+    from mos_client.loading import hush_libraries
+
+    hush_libraries()
+
+    from mos_client.concept_builder import PackageOptions, tune_concept
+    from mos_client.tuning import LearningRates, TuningSettings
+
+    settings = TuningSettings(
+        name=name,
+        words=parse_words(word),
+        class_word=class_word,
+        base=base,
+        base_name=registered.name if registered else None,
+        rank=rank,
+        layers=layers.value,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rates=LearningRates(lr_embedding, lr_text_encoder, lr_unet),
+        noise_offset=noise_offset,
+        prior_penalty=prior_penalty,
+        resolution=resolution,
+        seed=seed,
+        mixed_precision=precision.value if precision else None,
+        gradient_checkpointing=gradient_checkpointing,
+        device=device,
+        sample_every=sample_every,
+    )
+    package = out or Path(name.replace("/", "-"))
+    with ProgressLine("tuning") as line:
+        tune_concept(
+            settings,
+            data,
+            package,
+            work or package.with_name(f"{package.name}.work"),
+            prior=load_prior(call, registered, prior) if penalised else None,
+            on_progress=TuneReporter(line),
+            options=PackageOptions(
+                recording=moments.value,
+                licence=licence,
+                consent=consent,
+                description=description,
+                overwrite=overwrite,
+            ),
+            restart=restart,
+        )
+    finish(call, package, upload=upload)
+
+
+def finish(call: Invocation, package: Path, *, upload: bool) -> None:
+    """Upload if asked, and print what there is now."""
+    from mos_protocol.manifest import read_manifest
+
+    manifest = read_manifest(package)
+    result: dict[str, object] = {
+        "package": str(package),
+        "concept": manifest.concept,
+        "digest": manifest.digest(),
+        "final_loss": manifest.training.final_loss,
+    }
+    text = f"{manifest.concept} is in {package}."
+    if upload:
+        submission = send(call, package)
+        result["submission"] = submission.model_dump(mode="json")
+        text += f"\n{outcome(submission)}"
+    else:
+        text += f"\nBring it to a center: mos-client submit {package}"
+    call.print(result, text)
+
+
+def check_words(name: str, word: str) -> None:
+    """Refuse malformed names before anything heavy is loaded."""
+    parse_concept_name(name)
+    parse_words(word)
+
+
+def check_places(call: Invocation, data: Path, base: str, *, upload: bool) -> None:
+    """Refuse what can be seen to be wrong at once. Raises `InvalidRequest`."""
+    if not data.is_dir():
+        raise InvalidRequest(f"{data} is no folder.", hint="Give the folder with the pictures.")
+    if upload and not call.center:
+        raise InvalidRequest(
+            "No center is named to upload to.", hint="Give --center http://host:8000."
+        )
+    if Path(base).is_dir() or "/" in base:
+        return
+    known = None
+    if call.center:
+        check_slug(base, "base name")
+        with call.session() as session:
+            known = next((item for item in session.bases() if item.name == base), None)
+    if known is None:
+        raise InvalidRequest(
+            f"There is no base model {base!r} here.",
+            hint="Give a folder in diffusers layout, or a hub id such as owner/model.",
+        )
+    raise InvalidRequest(
+        f"The center has registered {base!r} (digest {known.digest[:12]}…), but tuning needs its "
+        "weights here, and a center does not hand them out.",
+        hint="Get the model from its publisher and give its folder or hub id: --base DIR.",
+    )
+
+
+def needs_center(upload: bool, penalised: bool, prior: Path | None) -> bool:
+    """Whether the base must be one that the center has."""
+    return upload or (penalised and prior is None)
+
+
+def registered_base(call: Invocation, base: str) -> Base:
+    """The center's record of the base model `base`, found by its digest.
+
+    Raises `InvalidRequest` when it has none, before hours of tuning for nothing.
+    """
+    with call.session() as session:
+        bases = session.bases()
+
+    from mos_client.loading import hush_libraries
+
+    hush_libraries()
+
+    from mos_diffusion.base_model import base_digest, load_base
+
+    digest = base_digest(load_base(base))
+    for item in bases:
+        if item.digest == digest:
+            return item
+    names = ", ".join(f"{item.name} ({item.digest[:12]}…)" for item in bases) or "none"
+    raise InvalidRequest(
+        f"The center has no base model with the digest of {base} ({digest[:12]}…); "
+        f"it has: {names}.",
+        hint="Tune on one of those, or have yours registered: mos-center base add NAME PATH.",
+    )
+
+
+def load_prior(
+    call: Invocation, registered: Base | None, folder: Path | None, cache: Path | None = None
+) -> Prior:
+    """The prior moments from `folder`, or the center's by way of `cache` (None: the user's own)."""
+    from mos_diffusion.moments import read_moments
+
+    if folder is None:
+        from platformdirs import user_cache_path
+
+        assert registered is not None
+        priors = (cache or user_cache_path("mos-client")) / "priors"
+        with call.session() as session:
+            folder = session.base_prior(registered.name, priors / registered.digest)
+    files = sorted((folder / "moments").glob("*.safetensors"))
+    files = files or sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise InvalidRequest(f"{folder} has no moments files.", hint="Leave --prior out.")
+    return {path.stem: read_moments(path) for path in files}
+
+
+class TuneReporter:
+    """Turns the reports of a tuning into a bar's text and lasting messages."""
+
+    def __init__(self, line: ProgressLine) -> None:
+        self._line = line
+        self._phase = ""
+
+    def __call__(self, progress: TuneProgress) -> None:
+        phase = progress.phase.value
+        if phase == "done":
+            return
+        told = progress.message or (phase if phase != self._phase and phase != "tuning" else "")
+        if told:
+            self._line.say(told)
+        if progress.sample and phase == "tuning":
+            self._line.say(f"samples: {progress.sample}")
+        self._phase = phase
+        self._line.update(progress.step, progress.steps, self._text(progress))
+
+    def _text(self, progress: TuneProgress) -> str:
+        if progress.phase.value != "tuning":
+            return progress.phase.value
+        parts = [f"step {progress.step}/{progress.steps}"]
+        if progress.loss is not None:
+            parts.append(f"loss {progress.loss:.4f}")
+        if progress.steps_per_second:
+            parts.append(f"{progress.steps_per_second:.2f} steps/s")
+        if progress.eta_seconds is not None:
+            parts.append(f"{duration(progress.eta_seconds)} left")
+        return "  ".join(parts)

@@ -1,0 +1,252 @@
+"""From a tuned concept to the package that leaves the machine.
+
+    manifest.json                   written last
+    concept.safetensors             embeddings and LoRA
+    moments/<block>.safetensors     second moments of the layer inputs, recorded with the concept
+    previews/scale_<s>.png          pictures at LoRA scale 0.0, 0.7 and 1.0
+
+The folder is made beside its place, checked as a center checks it, and only then renamed: there
+is a whole package or none. The same seed gives the same bytes on the CPU.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from accelerate import PartialState
+from mos_diffusion.base_model import BaseModel, layer_map, load_base
+from mos_diffusion.edlora import attach_concept, save_concept
+from mos_diffusion.moments import Moments, write_moments
+from mos_diffusion.noise import encode_pictures
+from mos_diffusion.prompts import layerwise
+from mos_diffusion.recording import record_data, record_paper
+from mos_protocol.layer_map import LayerMap
+from mos_protocol.manifest import (
+    CONCEPT_FILE,
+    MANIFEST_FILE,
+    BaseIdentity,
+    FileEntry,
+    Manifest,
+    MomentsSummary,
+    TrainingSummary,
+    sha256_of,
+)
+from mos_protocol.package import check_package
+
+from mos_client.tuning.captions import fill_caption
+from mos_client.tuning.crops import centred_pixels, prepare_picture
+from mos_client.tuning.destination import check_destination, fresh_folder, move_into_place
+from mos_client.tuning.penalty import Prior
+from mos_client.tuning.precision import choose_machine
+from mos_client.tuning.progress import OnProgress, Phase, TuneProgress, ignore_progress, thin_curve
+from mos_client.tuning.run import TunedConcept, tune
+from mos_client.tuning.samples import write_sheet
+from mos_client.tuning.settings import TuningSettings
+
+PREVIEW_SCALES = (0.0, 0.7, 1.0)
+PREVIEW_SEEDS = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageOptions:
+    """What a package says and holds beyond the tuned weights.
+
+    `recording="data"` records moments on the noised pictures with their captions, each shown
+    `passes` times; `"paper"` on the paper's prompts. Previews take `preview_steps` sampling steps.
+    `overwrite` replaces another package.
+    """
+
+    recording: Literal["data", "paper"] = "data"
+    passes: int = 6
+    preview_steps: int = 20
+    licence: str = ""
+    consent: str = ""
+    description: str = ""
+    overwrite: bool = False
+
+
+def tune_concept(
+    settings: TuningSettings,
+    data: Path,
+    out: Path,
+    work: Path,
+    base: BaseModel | None = None,
+    prior: Prior | None = None,
+    on_progress: OnProgress = ignore_progress,
+    *,
+    options: PackageOptions = PackageOptions(),
+    restart: bool = False,
+) -> Path:
+    """Tune on the pictures in `data` and write the package to `out`; returns `out`.
+
+    Running it again goes on where it was stopped (see `tune`). Raises `Conflict` before tuning
+    when `out` holds anything that may not be replaced.
+    """
+    check_destination(out, settings.name, overwrite=options.overwrite)
+    tuned = tune(settings, data, work, on_progress, base=base, prior=prior, restart=restart)
+    if PartialState().is_main_process:
+        build_package(tuned, settings, out, base=base, options=options, on_progress=on_progress)
+    return out
+
+
+def build_package(
+    tuned: TunedConcept,
+    settings: TuningSettings,
+    out: Path,
+    *,
+    base: BaseModel | None = None,
+    options: PackageOptions = PackageOptions(),
+    on_progress: OnProgress = ignore_progress,
+) -> Manifest:
+    """Record, draw, write and check the package, then put it at `out` in one move.
+
+    Raises `Conflict` when `out` has another package and `options.overwrite` is not set, or when
+    it has something that is no package.
+    """
+
+    def tell(phase: Phase, message: str = "", sample: Path | None = None) -> None:
+        steps = len(tuned.losses)
+        report = TuneProgress(phase, steps, steps, tuned.final_loss, message=message, sample=sample)
+        on_progress(report)
+
+    base = base or load_base(settings.base, device=choose_machine(settings).device)
+    layers = layer_map(base)
+    folder = fresh_folder(out)
+    tell(Phase.RECORDING)
+    moments = record(base, tuned, settings, options, layers)
+    tell(Phase.PREVIEWS)
+    write_previews(base, tuned, settings, folder, options.preview_steps)
+    tell(Phase.PACKING)
+    save_concept(tuned.weights, folder / CONCEPT_FILE)
+    write_moments(moments, folder)
+    manifest = describe(tuned, settings, options, layers, folder)
+    (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
+    check_package(folder, layers)
+    move_into_place(folder, out, manifest, overwrite=options.overwrite)
+    tell(Phase.DONE, f"{out}", out / "previews" / preview_name(PREVIEW_SCALES[-1]))
+    return manifest
+
+
+def record(
+    base: BaseModel,
+    tuned: TunedConcept,
+    settings: TuningSettings,
+    options: PackageOptions,
+    layers: LayerMap,
+) -> Moments:
+    """Second moments of every layer input, with the concept attached at full scale."""
+    with attach_concept(base, tuned.weights):
+        prompts = layerwise(base)
+        try:
+            if options.recording == "paper":
+                return record_paper(
+                    base,
+                    prompts,
+                    settings.words,
+                    resolution=tuned.resolution,
+                    seed=settings.seed,
+                    layers=layers,
+                )
+            return record_data(
+                base,
+                prompts,
+                _picture_latents(base, tuned, settings),
+                [fill_caption(item.caption, settings.trigger) for item in tuned.data.pictures],
+                passes=options.passes,
+                seed=settings.seed,
+                batch_size=settings.batch_size,
+                noise_offset=settings.noise_offset,
+                layers=layers,
+            )
+        finally:
+            prompts.remove()
+
+
+def write_previews(
+    base: BaseModel, tuned: TunedConcept, settings: TuningSettings, folder: Path, steps: int
+) -> None:
+    """One sheet per LoRA scale; at 0 it shows what the embeddings do alone."""
+    with attach_concept(base, tuned.weights) as concept:
+        for scale in PREVIEW_SCALES:
+            concept.set_scale(scale)
+            write_sheet(
+                base,
+                f"a photo of a {settings.trigger}",
+                folder / "previews" / preview_name(scale),
+                PREVIEW_SEEDS,
+                tuned.resolution,
+                steps=steps,
+            )
+
+
+def preview_name(scale: float) -> str:
+    """The file name of the previews at this LoRA scale."""
+    return f"scale_{scale:.1f}.png"
+
+
+def describe(
+    tuned: TunedConcept,
+    settings: TuningSettings,
+    options: PackageOptions,
+    layers: LayerMap,
+    folder: Path,
+) -> Manifest:
+    """The manifest for the files that are in `folder`."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return Manifest(
+        concept=settings.name,
+        base=BaseIdentity(name=settings.base_label, digest=layers.digest),
+        words=settings.words,
+        class_word=settings.class_word,
+        rank=settings.rank,
+        training=_summary(tuned, settings),
+        moments=MomentsSummary(
+            recording=options.recording,
+            passes=options.passes if options.recording == "data" else 1,
+        ),
+        licence=options.licence,
+        consent=options.consent,
+        description=options.description,
+        tool=f"mos-client {importlib.metadata.version('mos-federation')}",
+        files=tuple(
+            FileEntry(
+                path=path.relative_to(folder).as_posix(),
+                size=path.stat().st_size,
+                sha256=sha256_of(path),
+            )
+            for path in files
+        ),
+    )
+
+
+def _summary(tuned: TunedConcept, settings: TuningSettings) -> TrainingSummary:
+    rates = settings.learning_rates
+    return TrainingSummary(
+        images=len(tuned.data.pictures),
+        steps=len(tuned.losses),
+        batch_size=settings.batch_size,
+        resolution=tuned.resolution,
+        seed=settings.seed,
+        learning_rate_embedding=rates.embedding,
+        learning_rate_text_encoder=rates.text_encoder,
+        learning_rate_unet=rates.unet,
+        noise_offset=settings.noise_offset,
+        prior_penalty=settings.prior_penalty,
+        layers=settings.layers,
+        final_loss=round(tuned.final_loss, 6),
+        loss_curve=thin_curve(tuned.losses),
+    )
+
+
+def _picture_latents(
+    base: BaseModel, tuned: TunedConcept, settings: TuningSettings
+) -> torch.Tensor:
+    """Latents (n, c, h, w) of every picture's middle crop; one by one, to bound the memory."""
+    prepared = (
+        prepare_picture(picture, tuned.resolution, settings.crop) for picture in tuned.data.pictures
+    )
+    return torch.cat([encode_pictures(base, centred_pixels(item)[None]) for item in prepared])

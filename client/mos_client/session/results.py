@@ -1,0 +1,207 @@
+"""What a center answers, as values. Unknown fields are ignored: a newer center may say more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from mos_protocol.layer_map import LayerMap
+from mos_protocol.manifest import Manifest
+from mos_protocol.names import DIGEST_PATTERN, SLUG_PATTERN
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class CenterInfo(_Answer):
+    """A center's version, where its gRPC service listens, and whether it runs a worker."""
+
+    version: str
+    grpc: str
+    worker: bool = True
+
+
+class StoredFile(_Answer):
+    """A file by content: sha256 and size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class Base(_Answer):
+    """A base model that a center has registered; `prior` maps blocks to their moments files."""
+
+    name: str
+    digest: str = Field(pattern=DIGEST_PATTERN)
+    layer_map: LayerMap
+    prior: dict[str, StoredFile] = Field(default_factory=dict)
+
+
+class Concept(_Answer):
+    """One version of a concept as the center lists it."""
+
+    name: str
+    version: int
+    words: tuple[str, ...]
+    class_word: str
+    base: str
+    state: str
+    owner: str
+    submission_id: str
+    created_at: datetime
+    rank: int
+    manifest_digest: str = ""
+    previews: tuple[str, ...] = ()
+
+    @property
+    def ref(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+class ConceptDetail(Concept):
+    """A concept with the manifest of its package."""
+
+    manifest: Manifest
+
+
+class SubmissionState(StrEnum):
+    """The states of a submission, in the order a good one passes them."""
+
+    UPLOADING = "uploading"
+    VALIDATING = "validating"
+    PENDING_REVIEW = "pending_review"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+
+    @property
+    def settled(self) -> bool:
+        """Whether it stays so unless a person acts."""
+        return self not in (SubmissionState.UPLOADING, SubmissionState.VALIDATING)
+
+
+class Submission(_Answer):
+    """Where a concept package stands at the center; `version` once it passed validation."""
+
+    id: str
+    state: SubmissionState
+    concept: str
+    version: int | None = None
+    reason: str = ""
+
+    @property
+    def ref(self) -> str:
+        return f"{self.concept}@{self.version}" if self.version else self.concept
+
+
+@dataclass(frozen=True)
+class WeightedConcept:
+    """One concept of a fusion request: `owner/name`, a version (None: the latest), a weight."""
+
+    name: str
+    version: int | None = None
+    weight: float = 1.0
+
+
+class FusionState(StrEnum):
+    """The states of a fusion; the last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PUBLISHED = "published"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self in (FusionState.PUBLISHED, FusionState.FAILED, FusionState.CANCELLED)
+
+
+class FusionProgress(_Answer):
+    """How far a fusion is: `done` of `total` blocks, and what is being done."""
+
+    done: int = 0
+    total: int = 0
+    message: str = ""
+
+
+class Failure(_Answer):
+    """Why a fusion failed."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+class FusedConcept(_Answer):
+    """One concept of a fusion or of a model version, with its weight."""
+
+    name: str
+    version: int
+    weight: float = 1.0
+    words: tuple[str, ...] = ()
+
+    @property
+    def ref(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+class Fusion(_Answer):
+    """A requested fusion; `model_version` is set once it is published."""
+
+    id: str
+    model: str
+    base: str
+    concepts: tuple[FusedConcept, ...]
+    solver: str
+    state: FusionState
+    progress: FusionProgress = FusionProgress()
+    error: Failure | None = None
+    model_version: int | None = None
+    created_at: datetime
+    finished_at: datetime | None = None
+
+
+class ModelFile(_Answer):
+    """One file of a model version; `path` is relative to the version's folder."""
+
+    path: str
+    size: int = Field(ge=0)
+    sha256: str = Field(pattern=DIGEST_PATTERN)
+
+
+class ModelVersion(_Answer):
+    """One immutable version of a fused model."""
+
+    # These three name folders on this side.
+    model: str = Field(pattern=rf"^{SLUG_PATTERN}$")
+    version: int = Field(ge=1)
+    build: str = Field(default="", pattern=r"^[0-9a-f]*$")
+    aliases: tuple[str, ...] = ()
+    base: str
+    base_digest: str = ""
+    concepts: tuple[FusedConcept, ...] = ()
+    solver: str = ""
+    fusion_id: str = ""
+    created_at: datetime
+    files: tuple[ModelFile, ...] = ()
+
+    @property
+    def ref(self) -> str:
+        return f"{self.model}@{self.version}"
+
+
+@dataclass(frozen=True)
+class TransferProgress:
+    """How much of an upload or download is there: bytes `done` of `total`, and which file."""
+
+    done: int
+    total: int
+    path: str
+
+
+Json = dict[str, Any]

@@ -1,0 +1,153 @@
+"""The settings of one tuning run: validated where they are made, never changed afterwards."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal, get_args
+
+from mos_protocol.errors import InvalidRequest
+from mos_protocol.names import check_slug, parse_concept_name, parse_words
+
+PEOPLE = frozenset({"person", "man", "woman", "boy", "girl", "child", "baby", "lady", "guy"})
+"""Class words that the steps rule counts as people: a face needs more steps than an object."""
+
+Layers = Literal["all", "cross"]
+Crop = Literal["random", "center", "pad"]
+MixedPrecision = Literal["no", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """Peak learning rates of the three parameter groups; each falls linearly to 0."""
+
+    embedding: float = 1e-3
+    text_encoder: float = 1e-5
+    unet: float = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningSettings:
+    """How one concept is tuned; the defaults are those of the Mix-of-Show paper.
+
+    `steps=None` follows the rule of `steps_for`, `resolution=None` the base's native size,
+    `mixed_precision=None` is bf16 on a GPU and none on the CPU, `device=None` the GPU if any.
+    `embedding_norm_stop=None` never freezes the embeddings. Raises `InvalidRequest`.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    class_word: str
+    base: str
+    base_name: str | None = None
+    rank: int = 4
+    layers: Layers = "all"
+    steps: int | None = None
+    batch_size: int = 4
+    learning_rates: LearningRates = LearningRates()
+    weight_decay: float = 0.01
+    noise_offset: float = 0.01
+    embedding_norm_stop: float | None = 0.55
+    prior_penalty: float = 0.0
+    resolution: int | None = None
+    crop: Crop = "random"
+    flip: bool = False
+    shuffle_captions: bool = False
+    extra_phrases: bool = False
+    sample_latents: bool = True
+    seed: int = 0
+    mixed_precision: MixedPrecision | None = None
+    gradient_checkpointing: bool = False
+    device: str | None = None
+    save_every: int = 50
+    sample_every: int = 0
+
+    def __post_init__(self) -> None:
+        parse_concept_name(self.name)
+        parse_words(" ".join(self.words))
+        if not re.fullmatch(r"[a-z]{1,40}", self.class_word):
+            raise InvalidRequest(
+                f"The class word {self.class_word!r} is not one lower-case word.",
+                hint='Give the kind of thing the concept is, for example "man", "cat" or "chair".',
+            )
+        if not self.base:
+            raise InvalidRequest("No base model was given.", hint="Name a folder or a hub id.")
+        if self.base_name is not None:
+            check_slug(self.base_name, "base name")
+        self._check_choices()
+        self._check_numbers()
+
+    def _check_choices(self) -> None:
+        for setting, choices in _CHOICES:
+            value = getattr(self, setting)
+            if value is not None and value not in choices:
+                raise InvalidRequest(
+                    f"{setting} is {value!r}.", hint=f"Choose one of {', '.join(choices)}."
+                )
+
+    def _check_numbers(self) -> None:
+        for setting, low, high in _WHOLE_NUMBERS:
+            value = getattr(self, setting)
+            if value is not None and not low <= value <= high:
+                raise InvalidRequest(
+                    f"{setting} is {value}.", hint=f"It must be from {low} to {high}."
+                )
+        rest = {setting: getattr(self, setting) for setting in _NOT_NEGATIVE}
+        for setting, value in (self._rates() | rest).items():
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise InvalidRequest(f"{setting} is {value}.", hint="It must not be negative.")
+
+    @property
+    def trigger(self) -> str:
+        """The words as a prompt uses them: `<potter1> <potter2>`."""
+        return " ".join(self.words)
+
+    @property
+    def base_label(self) -> str:
+        """The base's name for people: as given, else made from the folder's or hub id's end."""
+        return self.base_name or base_name_of(self.base)
+
+    def steps_for(self, images: int) -> int:
+        """Optimiser steps for so many images: images·500/batch, for things within 500 … 1000."""
+        if self.steps is not None:
+            return self.steps
+        steps = max(1, round(images * 500 / self.batch_size))
+        return steps if self.class_word in PEOPLE else min(1000, max(500, steps))
+
+    def deciding(self) -> dict[str, object]:
+        """The settings that decide the result, without those that only say how often to save."""
+        ignored = {"save_every", "sample_every", "device", "base", "base_name", "name"}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ignored}
+        del values["learning_rates"]
+        return values | self._rates()
+
+    def _rates(self) -> dict[str, float]:
+        rates = self.learning_rates
+        return {f"learning_rate_{f.name}": getattr(rates, f.name) for f in fields(rates)}
+
+
+def base_name_of(source: str) -> str:
+    """A slug for a base's source: `runwayml/sd-v1` → `sd-v1`, `tinyworld/model` → `tinyworld`."""
+    folder = Path(source)
+    parts = [part for part in folder.parts if part not in {"/", ".", "..", "model"}]
+    slug = re.sub(r"[^a-z0-9._-]+", "-", (parts[-1] if parts else "base").lower())
+    return slug.lstrip("._-")[:63] or "base"
+
+
+_CHOICES = (
+    ("layers", get_args(Layers)),
+    ("crop", get_args(Crop)),
+    ("mixed_precision", get_args(MixedPrecision)),
+)
+_WHOLE_NUMBERS = (
+    ("rank", 1, 256),
+    ("steps", 1, 1_000_000),
+    ("batch_size", 1, 1024),
+    ("resolution", 8, 4096),
+    ("seed", 0, 2**62),
+    ("save_every", 1, 1_000_000),
+    ("sample_every", 0, 1_000_000),
+)
+_NOT_NEGATIVE = ("weight_decay", "noise_offset", "embedding_norm_stop", "prior_penalty")

@@ -1,0 +1,109 @@
+"""`fuse` and `fusions`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from mos_client.cli.fusions import parse_weighted
+from mos_client.session import WeightedConcept
+from mos_protocol.errors import EDGES, InvalidRequest
+
+RUNNING = {"state": "running", "progress": {"done": 1, "total": 2, "message": "text_encoder"}}
+PUBLISHED = {"state": "published", "model_version": 3}
+FAILED = {
+    "state": "failed",
+    "error": {"code": "job_failed", "message": "Moments are singular.", "hint": "Add a ridge."},
+}
+REQUEST = ("fuse", "demo", "--base", "tiny", "--concept", "ada/ball@1:0.5", "--concept", "ben/cat")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ada/ball", WeightedConcept("ada/ball", None, 1.0)),
+        ("ada/ball@3", WeightedConcept("ada/ball", 3, 1.0)),
+        ("ada/ball:0.5", WeightedConcept("ada/ball", None, 0.5)),
+        ("ada/ball@3:1e-1", WeightedConcept("ada/ball", 3, 0.1)),
+    ],
+)
+def test_a_concept_may_have_a_version_and_a_weight(text, expected):
+    assert parse_weighted(text) == expected
+
+
+@pytest.mark.parametrize("text", ["ball", "ada/ball:", "ada/ball:x", "ada/ball@x", "ada/ball@1@2"])
+def test_a_malformed_concept_is_refused(text):
+    with pytest.raises(InvalidRequest):
+        parse_weighted(text)
+
+
+def test_fuse_sends_concepts_versions_weights_and_solver(ask, center):
+    outcome = ask(*REQUEST, "--solver", "lbfgs", "--prior-weight", "0.2")
+    assert outcome.code == 0
+    body = json.loads(center.requests[-1][3])
+    assert [(item["version"], item["weight"]) for item in body["concepts"]] == [
+        (1, 0.5),
+        (None, 1.0),
+    ]
+    assert (body["solver"], body["prior_weight"]) == ("lbfgs", 0.2)
+    assert "--wait" in outcome.out
+
+
+def test_fuse_leaves_the_prior_weight_to_the_center_by_default(ask, center):
+    ask(*REQUEST)
+    assert "prior_weight" not in json.loads(center.requests[-1][3])
+
+
+def test_fuse_and_wait_ends_with_the_version_to_pull(ask, center):
+    center.fusion_steps = [RUNNING, PUBLISHED]
+    outcome = ask(*REQUEST, "--wait")
+    assert outcome.code == 0
+    assert "demo@3 is published" in outcome.out
+    assert "mos-client pull demo@3" in outcome.out
+    assert "fusing: 100 % published" in outcome.err
+
+
+def test_a_failed_fusion_is_an_error_with_the_centers_words(ask, center):
+    center.fusion_steps = [RUNNING, FAILED]
+    outcome = ask(*REQUEST, "--wait")
+    assert outcome.code == EDGES["job_failed"].exit_code
+    assert "error: Moments are singular.\n       Add a ridge." in outcome.err
+
+
+def test_a_cancelled_fusion_is_an_error_when_waited_for(ask, center):
+    center.fusion_steps = [{"state": "cancelled"}]
+    assert ask(*REQUEST, "--wait").code == EDGES["job_failed"].exit_code
+
+
+def test_an_unknown_solver_is_a_usage_error(ask, center):
+    assert ask(*REQUEST, "--solver", "magic").code == 2
+    assert center.requests == []
+
+
+def test_fusions_lists_and_shows_one(ask, center):
+    ask(*REQUEST)
+    fusion_id = next(iter(center.fusions))
+    assert fusion_id in ask("fusions").out
+    assert "ada/ball@1:0.5" in ask("fusions", fusion_id).out
+    assert ask("fusions", fusion_id, "--json").json["id"] == fusion_id
+
+
+def test_a_fusion_can_be_waited_for_later(ask, center):
+    ask(*REQUEST)
+    center.fusion_steps = [RUNNING, RUNNING, PUBLISHED]
+    outcome = ask("fusions", next(iter(center.fusions)), "--wait")
+    assert "published" in outcome.out
+
+
+def test_a_fusion_can_be_cancelled(ask, center):
+    ask(*REQUEST)
+    fusion_id = next(iter(center.fusions))
+    assert ask("fusions", fusion_id, "--cancel", "--json").json["state"] == "cancelled"
+
+
+def test_waiting_needs_a_fusion_to_wait_for(ask):
+    assert ask("fusions", "--wait").code == EDGES["invalid_request"].exit_code
+
+
+def test_without_any_fusion_the_list_says_how_to_begin(ask):
+    assert "mos-client fuse" in ask("fusions").out

@@ -1,0 +1,138 @@
+"""`tune`: wrong calls end before anything heavy starts; a right one ends with a package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_center import TOKEN
+from mos_client.cli.invocation import Invocation
+from mos_client.cli.tuning import load_prior
+from mos_protocol.errors import EDGES, InvalidRequest
+from mos_protocol.manifest import read_manifest
+from PIL import Image
+from safetensors.numpy import save
+from tiny_base import write_tiny_base
+
+INVALID = EDGES["invalid_request"].exit_code
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    return write_tiny_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(2):
+        Image.new("RGB", (40, 40), (200, 40 * number, 30)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def wanted(pictures, base, tmp_path) -> list:
+    """A small tuning that takes seconds."""
+    what = ["--base", base, "--name", "ada/dog", "--word", "<dog1> <dog2>", "--class", "dog"]
+    how = ["--steps", 2, "--batch-size", 1, "--rank", 1, "--out", tmp_path / "package"]
+    return ["tune", pictures, *what, *how]
+
+
+@pytest.fixture
+def known_base(center, base) -> str:
+    """The center has registered the tiny base, without a prior."""
+    from mos_diffusion.base_model import layer_map, load_base
+
+    center.layer_map = layer_map(load_base(base))
+    return "tiny"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"--name": "dog"}, "owner/name"),
+        ({"--word": "dog"}, "angle brackets"),
+        ({"--base": "tinyworld"}, "There is no base model 'tinyworld' here."),
+        ({"--upload": None}, "No center is named to upload to."),
+    ],
+)
+def test_a_wrong_call_is_refused_at_once(run, wanted, change, told):
+    arguments = list(wanted)
+    for option, value in change.items():
+        if value is None:
+            arguments.append(option)
+        else:
+            arguments[arguments.index(option) + 1] = value
+    outcome = run(*arguments)
+    assert outcome.code == INVALID
+    assert told in outcome.err
+
+
+def test_a_folder_that_is_not_there_is_refused(run, wanted, tmp_path):
+    wanted[1] = tmp_path / "nothing"
+    outcome = run(*wanted)
+    assert outcome.code == INVALID
+    assert "is no folder" in outcome.err
+
+
+def test_a_base_that_only_the_center_has_is_told_how_to_get(ask, center, wanted):
+    wanted[wanted.index("--base") + 1] = "tiny"
+    outcome = ask(*wanted)
+    assert outcome.code == INVALID
+    assert center.layer_map.digest[:12] in outcome.err
+    assert "--base DIR" in outcome.err
+
+
+def test_a_base_that_the_center_lacks_is_refused_before_tuning(ask, wanted, tmp_path):
+    outcome = ask(*wanted, "--upload")
+    assert outcome.code == INVALID
+    assert "it has: tiny" in outcome.err
+    assert not (tmp_path / "package.work").exists()
+
+
+def test_a_prior_penalty_needs_a_prior_somewhere(ask, wanted, known_base):
+    outcome = ask(*wanted, "--prior-penalty", "0.1")
+    assert outcome.code == EDGES["not_found"].exit_code
+    assert "no prior" in outcome.err
+
+
+def test_the_centers_prior_is_fetched_once_and_read_by_block(center, tmp_path):
+    for block in center.layer_map.blocks:
+        moments = {block.inputs[0].name: np.ones(36, np.float32)}
+        center.prior[block.name] = save(moments, metadata={"format": "mos-moments/1"})
+    call = Invocation(center.url, TOKEN)
+    with call.session() as session:
+        registered = session.base("tiny")
+    prior = load_prior(call, registered, None, cache=tmp_path)
+    assert set(prior) == {"text_encoder", "unet.mid_block"}
+    assert [moment.shape for block in prior.values() for moment in block.values()] == [(8, 8)] * 2
+    folder = tmp_path / "priors" / registered.digest
+    assert set(load_prior(call, None, folder)) == set(prior)
+    assert set(load_prior(call, None, folder / "moments")) == set(prior)
+
+
+def test_a_prior_folder_without_moments_is_refused(tmp_path):
+    with pytest.raises(InvalidRequest, match="no moments"):
+        load_prior(Invocation(), None, tmp_path)
+
+
+def test_tune_with_upload_ends_with_a_concept_at_the_center(ask, wanted, known_base, tmp_path):
+    outcome = ask(*wanted, "--upload", "--licence", "CC0")
+    assert (outcome.code, outcome.err.count("error")) == (0, 0)
+    manifest = read_manifest(tmp_path / "package")
+    assert (manifest.concept, manifest.base.name, manifest.licence) == ("ada/dog", "tiny", "CC0")
+    assert manifest.training.steps == 2
+    assert "ada/dog@1 is at the center and can be fused." in outcome.out
+    assert "tuning: 100 % step 2/2  loss" in outcome.err
+    assert "recording\n" in outcome.err
+    assert "Loading" not in outcome.err
+
+
+def test_tune_without_a_center_says_how_to_bring_the_package_there(run, wanted, tmp_path):
+    outcome = run(*wanted, "--json")
+    assert outcome.code == 0
+    assert outcome.json["package"] == str(tmp_path / "package")
+    checked = run("package", "check", tmp_path / "package", "--base", wanted[3])
+    assert checked.code == 0

@@ -1,0 +1,41 @@
+"""The base's prior moments: fetched once, checked like a package's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mos_protocol.errors import InvalidPackage, NotFound
+from safetensors.numpy import save
+
+FORMAT = {"format": "mos-moments/1"}
+
+
+@pytest.fixture
+def prior(center) -> dict[str, bytes]:
+    for block in center.layer_map.blocks:
+        tensors = {item.name: np.ones(36, np.float32) for item in block.inputs}
+        center.prior[block.name] = save(tensors, metadata=FORMAT)
+    return center.prior
+
+
+def priors_fetched(center) -> int:
+    return sum("/prior/" in path for _, path, _, _ in center.requests)
+
+
+def test_every_block_is_fetched_once(session, center, prior, tmp_path):
+    out = session.base_prior("tiny", tmp_path)
+    assert (out / "moments/unet.mid_block.safetensors").read_bytes() == prior["unet.mid_block"]
+    session.base_prior("tiny", tmp_path)
+    assert priors_fetched(center) == len(prior)
+
+
+def test_a_base_without_a_prior_is_told(session, tmp_path):
+    with pytest.raises(NotFound, match="no prior"):
+        session.base_prior("tiny", tmp_path)
+
+
+def test_a_prior_of_wrong_tensors_is_refused(session, prior, tmp_path):
+    prior["unet.mid_block"] = save({"other": np.ones(3, np.float32)}, metadata=FORMAT)
+    with pytest.raises(InvalidPackage, match="unknown tensor"):
+        session.base_prior("tiny", tmp_path)
+    assert not (tmp_path / "moments/unet.mid_block.safetensors").exists()
