@@ -7,7 +7,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE  ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format proto bench clean
+.PHONY: help install demo test check format proto clean
 
 help: ## List what can be done here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -38,9 +38,6 @@ format: install ## Format the code and apply safe fixes
 
 proto: install ## Regenerate the gRPC code from the .proto files
 	$(BIN)/python protocol/generate.py
-
-bench: install ## Measure, and print the figures that benchmarks/RESULTS.md records
-	$(BIN)/python benchmarks/fuse_tinyworld.py
 
 clean: ## Remove what the demo and the caches left
 	rm -rf demo-output .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

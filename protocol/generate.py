@@ -12,12 +12,15 @@ from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent
 WIRE = Path("mos_protocol/wire/v1")
+PLUGINS = ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
 
 
 def generate(out: Path) -> None:
     """Write the generated modules of every .proto below `out`."""
     sources = sorted(str(path) for path in (ROOT / WIRE).glob("*.proto"))
     flags = [f"--{kind}_out={out}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
+    # protoc looks for plugins on PATH only, where an environment that is not activated isn't.
+    flags += [f"--plugin={Path(sys.executable).with_name(name)}" for name in PLUGINS]
     if protoc.main(["protoc", f"-I{ROOT}", *flags, *sources]) != 0:
         sys.exit("protoc failed")
 

@@ -87,7 +87,7 @@ def _tune(concept: DemoConcept, url: str, token: str) -> list[str | Path]:
     known = CONCEPTS[concept.name]
     return [
         "mos-client", "--center", url, "--token", token,
-        "tune", concept.data / "tune", "--base", BASE, "--base-name", BASE_NAME,
+        "tune", concept.data / "tune", "--base", BASE,
         "--name", f"{OWNERS[concept.name]}/{concept.name}", "--word", " ".join(known.words),
         "--class", known.class_word, *TUNING,
         "--out", concept.package, "--work", concept.package.with_suffix(".work"), "--upload",

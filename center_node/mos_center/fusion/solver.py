@@ -14,15 +14,11 @@ from contextlib import contextmanager
 
 import torch
 from mos_protocol.errors import JobFailed
-from mos_protocol.layer_map import Part
 from torch import Tensor
 
-from mos_center.fusion.lbfgs import Quadratic, minimise
+from mos_center.fusion.lbfgs import minimise
 from mos_center.fusion.problem import InputProblem
 from mos_center.fusion.settings import FusionSettings, Solver
-
-# With 500 steps the eigenvectors pay for themselves: each step is then elementwise.
-_EIGENBASIS_PARTS = (Part.TEXT_ENCODER, Part.CROSS_KV)
 
 
 @contextmanager
@@ -51,8 +47,7 @@ def solve(problem: InputProblem, settings: FusionSettings) -> list[Tensor]:
         if settings.solver is Solver.CLOSED_FORM:
             changes = _closed_form(curvature, ridge, pulls)
         else:
-            steps = settings.lbfgs_steps[problem.part]
-            changes = _lbfgs(curvature, ridge, pulls, steps, problem.part in _EIGENBASIS_PARTS)
+            changes = _lbfgs(curvature, ridge, pulls, settings.lbfgs_steps[problem.part])
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise JobFailed(
             f"The moments of {problem.name} could not be factorised.",
@@ -72,17 +67,10 @@ def _closed_form(curvature: Tensor, ridge: float, pulls: list[Tensor]) -> list[T
     return [((pull @ vectors) / values) @ vectors.T for pull in pulls]
 
 
-def _lbfgs(
-    curvature: Tensor, ridge: float, pulls: list[Tensor], steps: int, eigenbasis: bool
-) -> list[Tensor]:
-    """LBFGS on H, or in its eigenbasis, which is orthonormal and so changes no step."""
-    matrix = None if eigenbasis else _definite(curvature, ridge)
-    if matrix is not None:
-        return [minimise(Quadratic.dense(matrix, pull), steps) for pull in pulls]
+def _lbfgs(curvature: Tensor, ridge: float, pulls: list[Tensor], steps: int) -> list[Tensor]:
+    """LBFGS on H's eigenvectors: they are orthonormal, which changes no step, only their cost."""
     values, vectors = _spectrum(curvature, ridge)
-    return [
-        minimise(Quadratic.diagonal(values, pull @ vectors), steps) @ vectors.T for pull in pulls
-    ]
+    return [minimise(values, pull @ vectors, steps) @ vectors.T for pull in pulls]
 
 
 def _rounding(curvature: Tensor) -> float:

@@ -100,6 +100,7 @@ class FusionLedgerService:
                 replace(
                     fusion,
                     state=FusionState.PUBLISHED,
+                    progress=Progress(fusion.progress.total, fusion.progress.total, "published"),
                     model_version=version,
                     finished_at=published.created_at,
                 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from mos_protocol.errors import InvalidPackage, NotFound
@@ -46,21 +48,29 @@ def _fetch_block(rest: RestClient, base: Base, block: str, stored: StoredFile, o
     if _is_there(target, entry):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
     path = f"/v1/bases/{quote(base.name, safe='')}/prior/{quote(block, safe='')}"
-    with rest.stream(path, {"Accept-Encoding": "identity"}) as response, partial.open("wb") as file:
-        left = stored.size
-        for piece in response.iter_bytes(1 << 20):
+    # A folder of its own: several clients of one user fill the same cache at once.
+    with TemporaryDirectory(dir=target.parent) as folder:
+        partial = Path(folder) / target.name
+        with rest.stream(path, {"Accept-Encoding": "identity"}) as response:
+            _write(response.iter_bytes(1 << 20), partial, stored.size)
+        check_identity(partial, entry)
+        entries = read_header(partial, entry.path, MOMENTS_FORMAT)
+        allowed = moment_shapes(base.layer_map.block(block))
+        check_tensors(entries, allowed, set(allowed), entry.path, dtypes=("F32",))
+        check_values(partial, entries, MAX_ABS_MOMENT, entry.path)
+        partial.replace(target)
+
+
+def _write(pieces: Iterable[bytes], path: Path, limit: int) -> None:
+    """Write pieces until more than `limit` bytes have come, which the size check then tells."""
+    left = limit
+    with path.open("wb") as file:
+        for piece in pieces:
             left -= len(piece)
             if left < 0:
                 break
             file.write(piece)
-    check_identity(partial, entry)
-    entries = read_header(partial, entry.path, MOMENTS_FORMAT)
-    allowed = moment_shapes(base.layer_map.block(block))
-    check_tensors(entries, allowed, set(allowed), entry.path, dtypes=("F32",))
-    check_values(partial, entries, MAX_ABS_MOMENT, entry.path)
-    partial.replace(target)
 
 
 def _is_there(path: Path, entry: FileEntry) -> bool:

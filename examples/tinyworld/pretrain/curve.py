@@ -7,7 +7,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from loop import LOGS, read_log
 
-NAMES = {"vae": "autoencoder", "decoder": "decoder alone", "unet": "UNet + text encoder", "clip": "CLIP (evaluation)"}
+NAMES = {
+    "vae": "autoencoder",
+    "decoder": "decoder alone",
+    "unet": "UNet + text encoder",
+    "clip": "CLIP (evaluation)",
+}
 
 
 def smooth(values: list[float], window: int) -> list[float]:

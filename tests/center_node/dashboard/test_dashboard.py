@@ -73,7 +73,7 @@ async def test_a_reviewer_approves_what_waits(
     browser: httpx.AsyncClient, center: Center, waiting: Submission
 ) -> None:
     page = await log_in(browser, center)
-    assert "1 waits for review" in page.text
+    assert "1 concept waits for review" in page.text
     picture = re.search(r'<img src="([^"]+)"', page.text)[1]
     assert (await browser.get(picture)).headers["content-type"] == "image/png"
 

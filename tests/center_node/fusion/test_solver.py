@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from layer_problems import Case, factors, moment, one_block, random_case
-from mos_center.fusion.lbfgs import Quadratic, minimise
+from mos_center.fusion.lbfgs import minimise
 from mos_center.fusion.problem import ConceptUpdate, objective
 from mos_center.fusion.settings import FusionSettings, Solver
 from mos_center.fusion.solver import solve
@@ -58,16 +58,20 @@ def test_closed_form_is_never_worse_than_lbfgs_and_lbfgs_never_worse_than_the_av
             assert stepped <= plain + rounding, (seed, tokens, ridge, concepts)
 
 
-@pytest.mark.parametrize("steps", [1, 3, 10])
+@pytest.mark.parametrize("steps", [1, 3, 10, 40, 90])
 def test_an_lbfgs_that_stops_early_lies_between_the_average_and_the_closed_form(steps):
+    # Wide enough that rounding would bend the steps if nothing kept them apart.
     few = dict.fromkeys(Part, steps)
-    for seed in range(20):
-        case = random_case(seed, concepts=4, part=Part.SPATIAL, spectrum="steep", tokens=100)
+    for seed in range(12):
+        case = random_case(
+            seed, concepts=3, part=Part.SPATIAL, spectrum="steep", tokens=300, width=96
+        )
         name = "block.l0"
         closed = case.objective(dense(case, settings("closed-form"))[name], name)
         early = case.objective(dense(case, settings("lbfgs", lbfgs_steps=few))[name], name)
         plain = case.objective(case.average(name), name)
-        assert closed < early < plain
+        assert closed <= early + 1e-10 * abs(closed)
+        assert early < plain
 
 
 @pytest.mark.parametrize("solver", list(Solver))
@@ -197,11 +201,10 @@ def test_lbfgs_gets_at_least_as_far_as_torch_does_in_as_many_steps():
             return value
 
         optimiser.step(closure)
-        theirs, ours = (
-            float(loss(found))
-            for found in (point.detach(), minimise(Quadratic.dense(matrix, pull), steps))
-        )
-        assert ours <= theirs + 1e-3 * abs(theirs)
+        values, vectors = torch.linalg.eigh(matrix)
+        ours = minimise(values, pull @ vectors, steps) @ vectors.T
+
+        assert float(loss(ours)) <= float(loss(point.detach())) * (1 - 1e-12)
 
 
 def test_solving_twice_gives_the_same_bits():

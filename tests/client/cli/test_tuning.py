@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from fake_center import TOKEN
-from mos_client.cli.invocation import Invocation
-from mos_client.cli.tuning import load_prior
-from mos_protocol.errors import EDGES, InvalidRequest
+from mos_protocol.errors import EDGES
 from mos_protocol.manifest import read_manifest
 from PIL import Image
-from safetensors.numpy import save
 from tiny_base import write_tiny_base
 
 INVALID = EDGES["invalid_request"].exit_code
@@ -96,26 +91,6 @@ def test_a_prior_penalty_needs_a_prior_somewhere(ask, wanted, known_base):
     outcome = ask(*wanted, "--prior-penalty", "0.1")
     assert outcome.code == EDGES["not_found"].exit_code
     assert "no prior" in outcome.err
-
-
-def test_the_centers_prior_is_fetched_once_and_read_by_block(center, tmp_path):
-    for block in center.layer_map.blocks:
-        moments = {block.inputs[0].name: np.ones(36, np.float32)}
-        center.prior[block.name] = save(moments, metadata={"format": "mos-moments/1"})
-    call = Invocation(center.url, TOKEN)
-    with call.session() as session:
-        registered = session.base("tiny")
-    prior = load_prior(call, registered, None, cache=tmp_path)
-    assert set(prior) == {"text_encoder", "unet.mid_block"}
-    assert [moment.shape for block in prior.values() for moment in block.values()] == [(8, 8)] * 2
-    folder = tmp_path / "priors" / registered.digest
-    assert set(load_prior(call, None, folder)) == set(prior)
-    assert set(load_prior(call, None, folder / "moments")) == set(prior)
-
-
-def test_a_prior_folder_without_moments_is_refused(tmp_path):
-    with pytest.raises(InvalidRequest, match="no moments"):
-        load_prior(Invocation(), None, tmp_path)
 
 
 def test_tune_with_upload_ends_with_a_concept_at_the_center(ask, wanted, known_base, tmp_path):

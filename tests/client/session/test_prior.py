@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from mos_protocol.errors import InvalidPackage, NotFound
@@ -39,3 +41,10 @@ def test_a_prior_of_wrong_tensors_is_refused(session, prior, tmp_path):
     with pytest.raises(InvalidPackage, match="unknown tensor"):
         session.base_prior("tiny", tmp_path)
     assert not (tmp_path / "moments/unet.mid_block.safetensors").exists()
+
+
+def test_clients_that_fill_one_folder_at_once_do_not_disturb_each_other(session, prior, tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(session.base_prior, "tiny", tmp_path) for _ in range(8)]
+        assert [run.result() for run in runs] == [tmp_path] * 8
+    assert sorted(path.stem for path in (tmp_path / "moments").iterdir()) == sorted(prior)

@@ -10,6 +10,7 @@ from mos_protocol.errors import InvalidRequest, MosError, PermissionDenied, Unau
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mos_center.api.bearer import bearer_token
 from mos_center.api.rest.problems import problem_response
 
 MAX_BODY_BYTES = 1 << 20
@@ -84,12 +85,6 @@ class TokenGate:
         if own is not None and (path in ("/", own) or path.startswith(f"{own}/")):
             return None
         return self._authenticate(bearer_token(headers.get("authorization")))
-
-
-def bearer_token(header: str | None) -> str | None:
-    """The token of an `Authorization: Bearer …` value, or None."""
-    scheme, _, token = (header or "").partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
 
 
 def _check_local(headers: Headers) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from mos_protocol.errors import EDGES, MosError
 
-from mos_center.api.rest.gate import bearer_token
+from mos_center.api.bearer import bearer_token
 
 log = logging.getLogger(__name__)
 

@@ -72,10 +72,17 @@ async def test_a_range_goes_on_where_a_download_stopped(
     assert response.content == WEIGHTS[start:end]
 
 
-async def test_a_range_beyond_the_end_is_refused(running: Any) -> None:
-    response = await running.http.get(URL, headers={"Range": f"bytes={len(WEIGHTS)}-"})
+@pytest.mark.parametrize(
+    ("wanted", "status"), [(f"bytes={len(WEIGHTS)}-", 416), ("bytes=x-y", 400)]
+)
+async def test_a_range_that_the_file_lacks_is_a_problem(
+    running: Any, wanted: str, status: int
+) -> None:
+    response = await running.http.get(URL, headers={"Range": wanted})
 
-    assert response.status_code == 416
+    assert (response.status_code, response.json()["status"]) == (status, status)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert (response.headers.get("content-range") == f"bytes */{len(WEIGHTS)}") == (status == 416)
 
 
 async def test_paths_that_climb_out_are_not_found(running: Any) -> None:

@@ -1,0 +1,99 @@
+"""What a tuning needs beside the pictures: a base model here, and what the center knows of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mos_protocol.errors import InvalidRequest
+from mos_protocol.names import check_slug, parse_concept_name, parse_words
+
+from mos_client.cli.invocation import Invocation
+
+if TYPE_CHECKING:
+    from mos_client.session import Base
+    from mos_client.tuning.penalty import Prior
+
+
+def check_words(name: str, word: str) -> None:
+    """Refuse malformed names before anything heavy is loaded."""
+    parse_concept_name(name)
+    parse_words(word)
+
+
+def check_places(call: Invocation, data: Path, base: str, *, upload: bool) -> None:
+    """Refuse what can be seen to be wrong at once. Raises `InvalidRequest`."""
+    if not data.is_dir():
+        raise InvalidRequest(f"{data} is no folder.", hint="Give the folder with the pictures.")
+    if upload and not call.center:
+        raise InvalidRequest(
+            "No center is named to upload to.", hint="Give --center http://host:8000."
+        )
+    if Path(base).is_dir() or "/" in base:
+        return
+    known = None
+    if call.center:
+        check_slug(base, "base name")
+        with call.session() as session:
+            known = next((item for item in session.bases() if item.name == base), None)
+    if known is None:
+        raise InvalidRequest(
+            f"There is no base model {base!r} here.",
+            hint="Give a folder in diffusers layout, or a hub id such as owner/model.",
+        )
+    raise InvalidRequest(
+        f"The center has registered {base!r} (digest {known.digest[:12]}…), but tuning needs its "
+        "weights here, and a center does not hand them out.",
+        hint="Get the model from its publisher and give its folder or hub id: --base DIR.",
+    )
+
+
+def needs_center(upload: bool, penalised: bool, prior: Path | None) -> bool:
+    """Whether the base must be one that the center has."""
+    return upload or (penalised and prior is None)
+
+
+def registered_base(call: Invocation, base: str) -> Base:
+    """The center's record of the base model `base`, found by its digest.
+
+    Raises `InvalidRequest` when it has none, before hours of tuning for nothing.
+    """
+    with call.session() as session:
+        bases = session.bases()
+
+    from mos_client.loading import hush_libraries
+
+    hush_libraries()
+
+    from mos_diffusion.base_model import base_digest, load_base
+
+    digest = base_digest(load_base(base))
+    for item in bases:
+        if item.digest == digest:
+            return item
+    names = ", ".join(f"{item.name} ({item.digest[:12]}…)" for item in bases) or "none"
+    raise InvalidRequest(
+        f"The center has no base model with the digest of {base} ({digest[:12]}…); "
+        f"it has: {names}.",
+        hint="Tune on one of those, or have yours registered: mos-center base add NAME PATH.",
+    )
+
+
+def load_prior(
+    call: Invocation, registered: Base | None, folder: Path | None, cache: Path | None = None
+) -> Prior:
+    """The prior moments from `folder`, or the center's by way of `cache` (None: the user's own)."""
+    from mos_diffusion.moments import read_moments
+
+    if folder is None:
+        from platformdirs import user_cache_path
+
+        assert registered is not None
+        priors = (cache or user_cache_path("mos-client")) / "priors"
+        with call.session() as session:
+            folder = session.base_prior(registered.name, priors / registered.digest)
+    files = sorted((folder / "moments").glob("*.safetensors"))
+    files = files or sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise InvalidRequest(f"{folder} has no moments files.", hint="Leave --prior out.")
+    return {path.stem: read_moments(path) for path in files}

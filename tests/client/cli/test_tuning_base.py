@@ -1,0 +1,31 @@
+"""The prior moments that a tuning is given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fake_center import TOKEN
+from mos_client.cli.invocation import Invocation
+from mos_client.cli.tuning_base import load_prior
+from mos_protocol.errors import InvalidRequest
+from safetensors.numpy import save
+
+
+def test_the_centers_prior_is_fetched_once_and_read_by_block(center, tmp_path):
+    for block in center.layer_map.blocks:
+        moments = {block.inputs[0].name: np.ones(36, np.float32)}
+        center.prior[block.name] = save(moments, metadata={"format": "mos-moments/1"})
+    call = Invocation(center.url, TOKEN)
+    with call.session() as session:
+        registered = session.base("tiny")
+    prior = load_prior(call, registered, None, cache=tmp_path)
+    assert set(prior) == {"text_encoder", "unet.mid_block"}
+    assert [moment.shape for block in prior.values() for moment in block.values()] == [(8, 8)] * 2
+    folder = tmp_path / "priors" / registered.digest
+    assert set(load_prior(call, None, folder)) == set(prior)
+    assert set(load_prior(call, None, folder / "moments")) == set(prior)
+
+
+def test_a_prior_folder_without_moments_is_refused(tmp_path):
+    with pytest.raises(InvalidRequest, match="no moments"):
+        load_prior(Invocation(), None, tmp_path)

@@ -1,0 +1,175 @@
+"""A concept package for an invented base of a few layers, written without torch.
+
+`tiny_layer_map()` is the base, `write_package(folder)` a package that passes every check. Tests
+that need a damaged one change its files and call `relist` where the manifest should agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from mos_protocol.layer_map import Block, LayerInput, LayerMap, Linear, Part, TextEncoder
+from mos_protocol.manifest import (
+    CONCEPT_FILE,
+    MANIFEST_FILE,
+    BaseIdentity,
+    FileEntry,
+    Manifest,
+    MomentsSummary,
+    TrainingSummary,
+    parse_manifest,
+    sha256_of,
+)
+from mos_protocol.tensors import concept_shapes, moment_shapes, moments_path
+from safetensors.numpy import save_file
+
+WORDS = ("<ball1>", "<ball2>")
+RANK = 2
+BASE_DIGEST = hashlib.sha256(b"tiny base").hexdigest()
+
+
+def tiny_layer_map(digest: str = BASE_DIGEST) -> LayerMap:
+    """A text encoder of one layer and one UNet block with one cross-attention layer."""
+    text = "text_encoder.encoder.layers.0.self_attn"
+    unet = "unet.mid_block.attentions.0.transformer_blocks.0.attn2"
+    return LayerMap(
+        digest=digest,
+        cross_attention=(unet,),
+        text_encoders=(TextEncoder(name="text_encoder", width=8, tokens=16, vocabulary=100),),
+        blocks=(
+            Block(
+                name="text_encoder",
+                inputs=(LayerInput(name=f"{text}.in", width=8),),
+                layers=tuple(
+                    Linear(
+                        name=f"{text}.{projection}",
+                        input=f"{text}.in",
+                        part=Part.TEXT_ENCODER,
+                        d_in=8,
+                        d_out=8,
+                    )
+                    for projection in ("q_proj", "k_proj")
+                ),
+            ),
+            Block(
+                name="unet.mid_block",
+                inputs=(LayerInput(name=f"{unet}.context", width=8),),
+                layers=(
+                    Linear(
+                        name=f"{unet}.to_k",
+                        input=f"{unet}.context",
+                        part=Part.CROSS_KV,
+                        d_in=8,
+                        d_out=12,
+                    ),
+                ),
+            ),
+        ),
+    )
+
+
+def write_package(
+    folder: Path,
+    layer_map: LayerMap | None = None,
+    *,
+    concept: str = "ada/ball",
+    base_name: str = "tiny",
+    seed: int = 0,
+) -> Manifest:
+    """Write a package of random weights and of moments that are means of outer products."""
+    layer_map = layer_map or tiny_layer_map()
+    random = np.random.default_rng(seed)
+    for part in ("moments", "previews"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    shapes = concept_shapes(layer_map, len(WORDS), RANK)
+    weights = {name: random.normal(0, 0.1, shape) for name, shape in shapes.items()}
+    _save(weights, folder / CONCEPT_FILE, "mos-concept/1")
+    for block in layer_map.blocks:
+        moments = {item.name: _moment(random, item.width) for item in block.inputs}
+        assert {name: array.shape for name, array in moments.items()} == moment_shapes(block)
+        _save(moments, folder / moments_path(block.name), "mos-moments/1")
+    (folder / "previews/1.0.png").write_bytes(tiny_png())
+    manifest = Manifest(
+        concept=concept,
+        base=BaseIdentity(name=base_name, digest=layer_map.digest),
+        words=WORDS,
+        class_word="ball",
+        rank=RANK,
+        training=_training(),
+        moments=MomentsSummary(recording="data", passes=1),
+        tool="mos-client 0.1.0",
+        files=list_files(folder),
+    )
+    (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
+    return manifest
+
+
+def list_files(folder: Path) -> tuple[FileEntry, ...]:
+    """The file list of a package folder as it is now."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return tuple(
+        FileEntry(
+            path=path.relative_to(folder).as_posix(),
+            size=path.stat().st_size,
+            sha256=sha256_of(path),
+        )
+        for path in paths
+        if path.name != MANIFEST_FILE
+    )
+
+
+def relist(folder: Path) -> Manifest:
+    """Make the manifest agree with the files: what a careful attacker would do."""
+    manifest = parse_manifest((folder / MANIFEST_FILE).read_bytes())
+    manifest = manifest.model_copy(update={"files": list_files(folder)})
+    (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
+    return manifest
+
+
+def tiny_png() -> bytes:
+    """A valid PNG of one grey pixel."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"\x00\x80")), chunk(b"IEND", b""))
+    )
+
+
+def _moment(random: np.random.Generator, width: int) -> np.ndarray:
+    rows = random.normal(size=(4 * width, width))
+    return (rows.T @ rows / len(rows))[np.triu_indices(width)]
+
+
+def _save(tensors: dict[str, np.ndarray], path: Path, kind: str) -> None:
+    save_file(
+        {name: array.astype(np.float32) for name, array in tensors.items()},
+        path,
+        metadata={"format": kind},
+    )
+
+
+def _training() -> TrainingSummary:
+    return TrainingSummary(
+        images=4,
+        steps=10,
+        batch_size=2,
+        resolution=64,
+        seed=0,
+        learning_rate_embedding=1e-3,
+        learning_rate_text_encoder=1e-5,
+        learning_rate_unet=1e-4,
+        noise_offset=0.01,
+        prior_penalty=0.0,
+        layers="all",
+        final_loss=0.1,
+        loss_curve=(0.2, 0.1),
+    )
