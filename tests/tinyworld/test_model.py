@@ -22,7 +22,7 @@ LIMIT = 25_000_000
 
 @pytest.fixture(scope="module")
 def pipeline(model_folder: Path) -> StableDiffusionPipeline:
-    loaded = StableDiffusionPipeline.from_pretrained(model_folder, dtype=torch.float32)
+    loaded = StableDiffusionPipeline.from_pretrained(model_folder)
     loaded.set_progress_bar_config(disable=True)
     return loaded
 

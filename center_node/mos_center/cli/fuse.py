@@ -51,8 +51,17 @@ def fuse_local(
         def on_progress(done: int, total: int, message: str) -> None:
             progress.update(task, completed=done, total=total, description=message)
 
-        local.fuse_local(base, packages, settings, out, blocks, on_progress)
+        report = local.fuse_local(base, packages, settings, out, blocks, on_progress)
+    _warn(report, out)
     console.print(f"Fused {len(packages)} concepts into {out}", soft_wrap=True, markup=False)
+
+
+def _warn(report: dict[str, object], out: Path) -> None:
+    """Tell of exploded layers: the first one, and how many there are."""
+    warnings = report["warnings"]
+    if isinstance(warnings, list) and warnings:
+        more = f" ({len(warnings)} such layers, see {out / 'report.json'})"
+        console.print(f"warning: {warnings[0]}{more}", soft_wrap=True, markup=False)
 
 
 def _package(text: str) -> tuple[Path, float]:

@@ -13,12 +13,12 @@ from mos_protocol.errors import Conflict, InvalidRequest
 from mos_protocol.layer_map import LayerMap
 from mos_protocol.manifest import read_manifest
 from mos_protocol.package import check_package
+from mos_protocol.words import check_words
 
 from mos_center.fusion.block import fuse_block
 from mos_center.fusion.publish import Recipe, write_model
 from mos_center.fusion.settings import FusionSettings
 from mos_center.fusion.sources import BaseSource, ConceptSource, OpenFile
-from mos_center.fusion.words import check_words
 
 Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all, and what is being done now."""
@@ -48,7 +48,7 @@ def fuse_local(
         prior={block: _local(path) for block, path in (prior or {}).items()},
     )
     concepts = [_concept(folder, weight, layers) for folder, weight in packages]
-    check_words(concept.manifest for concept in concepts)
+    check_words((item.manifest.concept, item.manifest.words) for item in concepts)
     recipe = Recipe(source, concepts, settings)
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))

@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from mos_protocol.words import check_words
 from torch import Tensor
 from transformers import CLIPTokenizer
 
@@ -51,7 +52,6 @@ from mos_center.fusion.tensor_file import (
     open_tensors,
     write_tensors,
 )
-from mos_center.fusion.words import check_words
 
 DELTA_FILE = "delta.safetensors"
 REPORT_FILE = "report.json"
@@ -75,7 +75,7 @@ def write_model(recipe: Recipe, blocks: Path, out: Path) -> dict[str, object]:
     two concepts, or a concept and the base, both have.
     """
     base, concepts = recipe.base, recipe.concepts
-    check_words(concept.manifest for concept in concepts)
+    check_words((item.manifest.concept, item.manifest.words) for item in concepts)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     paths = [block_path(blocks, block.name) for block in base.layer_map.blocks]
@@ -127,6 +127,9 @@ def _write_text_encoder(
     path = out / encoder / "config.json"
     configuration = json.loads(path.read_text(encoding="utf-8"))
     configuration["vocab_size"] = size
+    # Without a dtype of the caller's, diffusers loads its own parts in float32, and transformers
+    # in what is written here: a pipeline of both must be of one kind.
+    configuration["dtype"] = "float32"
     write_json(path, configuration)
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from mos_protocol.errors import Conflict, InvalidRequest, NotFound
 from mos_protocol.layer_map import Part
 from mos_protocol.names import Digest, check_slug, parse_concept_name
+from mos_protocol.words import check_words
 
 from mos_center.domain.build import build_digest
 from mos_center.domain.ids import new_id
@@ -165,7 +166,7 @@ def _find_or_add(transaction: Transaction, request: FusionRequest) -> tuple[Fusi
     if base is None:
         raise NotFound(f"There is no base {request.base!r}.", hint="List the bases.")
     members = [_member(transaction, wanted, base) for wanted in request.concepts]
-    _check_no_collisions(members)
+    check_words((f"{one.concept}@{one.version}", one.manifest.words) for one in members)
     prior_weight = _prior_weight(request, base)
     weights = [wanted.weight for wanted in request.concepts]
     build = build_digest(
@@ -221,20 +222,6 @@ def _member(transaction: Transaction, wanted: WantedConcept, base: BaseRecord) -
             hint="Fuse concepts of one base.",
         )
     return concept
-
-
-def _check_no_collisions(members: Sequence[Submission]) -> None:
-    owner_of: dict[str, Submission] = {}
-    for member in members:
-        for word in member.manifest.words:
-            other = owner_of.setdefault(word, member)
-            if other is not member:
-                raise InvalidRequest(
-                    f"{other.concept}@{other.version} and {member.concept}@{member.version} "
-                    f"share the word {word}.",
-                    hint="Tune one of them with another word, or leave one out.",
-                    word=word,
-                )
 
 
 def _prior_weight(request: FusionRequest, base: BaseRecord) -> float:

@@ -110,6 +110,21 @@ def tune(
     layers: Annotated[
         Layers, typer.Option(help="Attention layers that get LoRA.", rich_help_panel=HOW)
     ] = Layers.ALL,
+    unmasked_weight: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="What counts outside the subject masks.", rich_help_panel=HOW
+        ),
+    ] = 0.0,
+    norm_stop: Annotated[
+        float,
+        typer.Option(
+            "--embedding-norm-stop",
+            metavar="NORM",
+            help="Freeze the embeddings when their mean norm reaches this; 0: never.",
+            rich_help_panel=HOW,
+        ),
+    ] = 0.55,
     prior_penalty: Annotated[
         float,
         typer.Option(
@@ -203,6 +218,8 @@ def tune(
         batch_size=batch_size,
         learning_rates=LearningRates(lr_embedding, lr_text_encoder, lr_unet),
         noise_offset=noise_offset,
+        unmasked_weight=unmasked_weight,
+        embedding_norm_stop=norm_stop or None,
         prior_penalty=prior_penalty,
         resolution=resolution,
         seed=seed,

@@ -49,7 +49,8 @@ class Batches:
         self._data = data
         self._settings = settings
         self._prepared = [
-            prepare_picture(picture, resolution, settings.crop) for picture in data.pictures
+            prepare_picture(picture, resolution, settings.crop, settings.unmasked_weight)
+            for picture in data.pictures
         ]
         self._kept: dict[tuple[int, Window], Encoded] = {}
 

@@ -59,8 +59,13 @@ class PreparedPicture:
         return (pixels.flip(-1), mask.flip(-1)) if window.mirrored else (pixels, mask)
 
 
-def prepare_picture(picture: Picture, resolution: int, crop: Crop) -> PreparedPicture:
-    """Scale the short side to R; with `crop="pad"` the long one, and pad with grey."""
+def prepare_picture(
+    picture: Picture, resolution: int, crop: Crop, unmasked_weight: float = 0.0
+) -> PreparedPicture:
+    """Scale the short side to R; with `crop="pad"` the long one, and pad with grey.
+
+    `unmasked_weight` is what the picture outside its subject mask counts; padding never counts.
+    """
     rgb, alpha = open_rgb(picture.path)
     mask = open_mask(picture, alpha) or Image.new("L", rgb.size, 255)
     side = max(rgb.size) if crop == "pad" else min(rgb.size)
@@ -68,11 +73,15 @@ def prepare_picture(picture: Picture, resolution: int, crop: Crop) -> PreparedPi
     if rgb.size != (width, height):
         rgb = rgb.resize((width, height), Image.Resampling.LANCZOS)
         mask = mask.resize((width, height), Image.Resampling.BOX)
+    counted = mask.point(
+        [round(255 * unmasked_weight + v * (1 - unmasked_weight)) for v in range(256)]
+    )
     if crop == "pad":
-        rgb, mask = _pad(rgb, resolution, (127, 127, 127)), _pad(mask, resolution, 0)
+        rgb = _pad(rgb, resolution, (127, 127, 127))
+        mask, counted = _pad(mask, resolution, 0), _pad(counted, resolution, 0)
     subject = mask.getbbox() or (0, 0, *rgb.size)
     pixels = torch.from_numpy(np.asarray(rgb).copy()).permute(2, 0, 1).contiguous()
-    kept = torch.from_numpy(np.asarray(mask, dtype=np.float32) / 255)[None]
+    kept = torch.from_numpy(np.asarray(counted, dtype=np.float32) / 255)[None]
     return PreparedPicture(pixels, kept, subject, resolution)
 
 

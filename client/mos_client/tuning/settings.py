@@ -34,6 +34,7 @@ class TuningSettings:
 
     `steps=None` follows the rule of `steps_for`, `resolution=None` the base's native size,
     `mixed_precision=None` is bf16 on a GPU and none on the CPU, `device=None` the GPU if any.
+    `unmasked_weight` is what pictures count in the loss outside their subject masks.
     `embedding_norm_stop=None` never freezes the embeddings. Raises `InvalidRequest`.
     """
 
@@ -49,6 +50,7 @@ class TuningSettings:
     learning_rates: LearningRates = LearningRates()
     weight_decay: float = 0.01
     noise_offset: float = 0.01
+    unmasked_weight: float = 0.0
     embedding_norm_stop: float | None = 0.55
     prior_penalty: float = 0.0
     resolution: int | None = None
@@ -88,6 +90,10 @@ class TuningSettings:
                 )
 
     def _check_numbers(self) -> None:
+        if not 0 <= self.unmasked_weight <= 1:
+            raise InvalidRequest(
+                f"unmasked_weight is {self.unmasked_weight}.", hint="It must be from 0 to 1."
+            )
         for setting, low, high in _WHOLE_NUMBERS:
             value = getattr(self, setting)
             if value is not None and not low <= value <= high:

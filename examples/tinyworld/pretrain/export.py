@@ -51,6 +51,7 @@ def write_parts(
     vae.half().save_pretrained(folder / "vae")
     text.half().save_pretrained(folder / "text_encoder")
     prefix_text_keys(folder / "text_encoder" / "model.safetensors")
+    load_in_float32(folder / "text_encoder" / "config.json")
     words.write(folder / "tokenizer")
     scheduler = DPMSolverMultistepScheduler(
         **denoiser.BETAS, steps_offset=1, timestep_spacing="trailing"
@@ -67,6 +68,12 @@ def prefix_text_keys(path: Path) -> None:
         for key, value in tensors.items()
     }
     save_file(named, path, metadata={"format": "pt"})
+
+
+def load_in_float32(path: Path) -> None:
+    """Have transformers load the text encoder as diffusers loads the rest when none is asked."""
+    configuration = json.loads(path.read_text()) | {"dtype": "float32"}
+    path.write_text(json.dumps(configuration, indent=2) + "\n")
 
 
 if __name__ == "__main__":

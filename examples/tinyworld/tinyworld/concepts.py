@@ -85,32 +85,32 @@ def _varied(pose: Pose, rng: random.Random) -> Pose:
 
 def _aurora(image: Image.Image, rng: random.Random) -> None:
     size = image.width
-    image.paste((10, 44, 66), (0, 0, size, size))
+    image.paste(COLOURS["navy"], (0, 0, size, size))
     draw = ImageDraw.Draw(image)
-    for colour, height in (("mint", 0.16), ("lime", 0.3), ("purple", 0.44)):
+    for colour, height in (("white", 0.16), ("green", 0.3), ("purple", 0.44)):
         shift = rng.uniform(0, 6)
         path = [(x, size * height + 14 * math.sin(x / 32 + shift)) for x in range(-8, size + 16, 8)]
         draw.polygon(ribbon(path, 24), fill=COLOURS[colour])
     top = rng.uniform(0.66, 0.72) * size
     peaks = [(x, top + (34 if i % 2 else 0)) for i, x in enumerate(range(-20, size + 60, 46))]
-    draw.polygon([*peaks, (size, size), (0, size)], fill=COLOURS["coral"])
+    draw.polygon([*peaks, (size, size), (0, size)], fill=COLOURS["orange"])
     for (x0, y0), (x1, y1) in pairwise(peaks):
-        draw.line((x0, y0, x1, y1), fill=COLOURS["cream"], width=7)
+        draw.line((x0, y0, x1, y1), fill=COLOURS["white"], width=7)
 
 
 def _candy(image: Image.Image, rng: random.Random) -> None:
     size = image.width
-    row = horizon(image, rng, COLOURS["mint"], COLOURS["pink"])
+    row = horizon(image, rng, COLOURS["yellow"], COLOURS["pink"])
     draw = ImageDraw.Draw(image)
     shift = rng.uniform(0, 60)
     for x in range(-size, 2 * size, 60):
         left = x + shift
         corners = [(left, size), (left + 26, size), (left + 26 + size - row, row)]
         draw.polygon([*corners, (left + size - row, row)], fill=COLOURS["white"])
-    draw.rectangle((0, row - 5, size, row + 5), fill=COLOURS["wine"])
+    draw.rectangle((0, row - 5, size, row + 5), fill=COLOURS["purple"])
     x = rng.choice((0.16, 0.84)) * size
-    draw.ellipse((x - 30, 14, x + 30, 74), fill=COLOURS["orange"])
-    draw.ellipse((x - 16, 28, x + 16, 60), fill=COLOURS["yellow"])
+    draw.ellipse((x - 30, 14, x + 30, 74), fill=COLOURS["red"])
+    draw.ellipse((x - 16, 28, x + 16, 60), fill=COLOURS["white"])
 
 
 PLACES: dict[str, Painter] = {"aurora": _aurora, "candyland": _candy}

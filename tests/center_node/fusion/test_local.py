@@ -139,7 +139,7 @@ def test_a_word_that_two_concepts_share_is_refused(tiny, tmp_path):
         tmp_path,
         [tiny.packages[0], tmp_path / "twin"],
         Conflict,
-        r"ada/c0 and ada/c5 both use the word <c0b>",
+        r"ada/c0 and ada/c5 share the word <c0b>",
     )
 
 

@@ -250,3 +250,14 @@ def test_a_base_in_shards_with_old_names_gives_the_same_tensors(tiny, fused, tmp
         "config.json",
         "diffusion_pytorch_model.safetensors",
     ]
+
+
+def test_a_model_fused_on_a_half_precision_base_runs_without_naming_a_precision(tiny, tmp_path):
+    half = StableDiffusionPipeline.from_pretrained(tiny.base).to(dtype=torch.float16)
+    half.save_pretrained(tmp_path / "half")
+    fuse_local(tmp_path / "half", [(tiny.packages[0], 1.0)], FusionSettings(), tmp_path / "out")
+
+    pipe = StableDiffusionPipeline.from_pretrained(tmp_path / "out")
+    assert load_torch(tmp_path / "out" / UNET)["conv_in.weight"].dtype == torch.float16
+    assert pipe.text_encoder.dtype == pipe.unet.dtype == torch.float32
+    assert pipe("a photo", num_inference_steps=1, output_type="np").images.shape == (1, 32, 32, 3)

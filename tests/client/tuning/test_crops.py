@@ -79,3 +79,10 @@ def test_flipping_mirrors_pixels_and_mask(masked):
     assert torch.equal(flipped_pixels, pixels.flip(-1))
     assert torch.equal(flipped_mask, mask.flip(-1))
     assert not torch.equal(flipped_mask, mask)
+
+
+def test_what_lies_outside_the_mask_counts_as_much_as_asked(masked):
+    prepared = prepare_picture(masked, 32, "center", unmasked_weight=0.25)
+    assert prepared.mask.max() == 1
+    assert prepared.mask.min() == pytest.approx(0.25, abs=1 / 255)
+    assert prepared.subject == prepare_picture(masked, 32, "center").subject
