@@ -5,6 +5,8 @@ BIN     = $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE  ?= 1
+# transformers advises on optional packages at every start.
+export TRANSFORMERS_VERBOSITY ?= error
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format proto clean

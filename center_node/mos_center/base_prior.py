@@ -10,10 +10,8 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-import diffusers
 import numpy as np
 import torch
-import transformers
 from mos_diffusion.base_model import BaseModel, layer_map, load_base
 from mos_diffusion.moments import write_moments
 from mos_diffusion.prompts import layerwise
@@ -51,9 +49,6 @@ def local_folder(source: str) -> Path:
 
 def load(folder: Path, device: str) -> BaseModel:
     """Load the base in single precision; raises `InvalidRequest`."""
-    # Their progress bars would cut through ours.
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
     return load_base(folder, device=device, dtype=torch.float32)
 
 

@@ -10,18 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.utils import logging as diffusers_logging
 from mos_protocol.errors import InvalidRequest
 from mos_protocol.layer_map import Block, LayerInput, LayerMap, Linear, Part, TextEncoder
 from mos_protocol.names import Digest
 from safetensors import SafetensorError
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
 
 PIPELINE_CLASS = "StableDiffusionPipeline"
 
@@ -179,6 +182,20 @@ def token_table(text_encoder: nn.Module) -> nn.Embedding:
     while not isinstance(table, nn.Embedding):
         table = table.inner
     return table
+
+
+@contextmanager
+def _without_loading_bars() -> Iterator[None]:
+    """Keep the libraries' bars out of our callers' output; those of downloads stay."""
+    libraries = (diffusers_logging, transformers_logging)
+    shown = [library for library in libraries if library.is_progress_bar_enabled()]
+    for library in shown:
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library in shown:
+            library.enable_progress_bar()
 
 
 def _check_folder(folder: Path) -> None:

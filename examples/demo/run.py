@@ -48,7 +48,10 @@ def main() -> None:
     print(f"Done in {minutes:.1f} minutes.\n  contact sheet  {sheet}")
     print(f"  fused model    {out / 'demo-1'}\n\nTry next:")
     words = " ".join(CONCEPTS["mittens"].words)
-    print(f'  .venv/bin/mos-client sample {out / "demo-1"} "a photo of a {words} on the sand"')
+    print(
+        f'  .venv/bin/mos-client sample {out / "demo-1"} "a photo of a {words} on the sand" \\\n'
+        '      --guidance 4 --negative "" --seed 1 --seed 2 --out sand.png'
+    )
     print(
         f"  .venv/bin/mos-center serve --data {out / 'center'}    # and open the address it prints"
     )

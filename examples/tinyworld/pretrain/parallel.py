@@ -1,4 +1,4 @@
-"""Data-parallel training over processes: one thread each is far faster here than threads.
+"""Data-parallel training over processes with one thread each, which wait once a step only.
 
 Start with `torchrun --nproc-per-node N unet.py …`; without torchrun there is one process.
 """
