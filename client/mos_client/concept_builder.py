@@ -88,8 +88,10 @@ def tune_concept(
     """
     check_destination(out, settings.name, overwrite=options.overwrite)
     tuned = tune(settings, data, work, on_progress, base=base, prior=prior, restart=restart)
-    if PartialState().is_main_process:
+    processes = PartialState()
+    if processes.is_main_process:
         build_package(tuned, settings, out, base=base, options=options, on_progress=on_progress)
+    processes.wait_for_everyone()
     return out
 
 

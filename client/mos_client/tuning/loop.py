@@ -68,7 +68,8 @@ class TuningLoop:
         self._optimizer.step()
         self._optimizer.zero_grad()
         # The one time per step that the host waits for the device.
-        told: list[float] = torch.stack([loss.detach(), self._norm()]).tolist()
+        shared = self._accelerator.reduce(loss.detach(), "mean")
+        told: list[float] = torch.stack([shared, self._norm()]).tolist()
         value, norm = told
         self.losses.append(value)
         if self.norm_stop is not None and self.frozen_at is None and norm >= self.norm_stop:

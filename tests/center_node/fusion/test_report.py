@@ -40,8 +40,8 @@ def test_a_part_weighs_its_layers_by_what_they_were_asked():
     assert spatial.growth == 2.0
 
 
-def test_a_delta_three_times_larger_than_any_concept_is_warned_of():
-    calm, wild = (layer("a.x", Part.CROSS_KV, norm=norm) for norm in (2.9, 3.1))
+def test_a_delta_thirty_times_larger_than_any_concept_is_warned_of():
+    calm, wild = (layer("a.x", Part.CROSS_KV, norm=norm) for norm in (29.0, 31.0))
 
     assert warnings([calm]) == []
     (text,) = warnings([wild])

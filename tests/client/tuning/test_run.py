@@ -115,6 +115,43 @@ def test_a_tuning_killed_by_the_system_ends_with_the_same_weights(
     assert_same_weights(resumed, whole)
 
 
+SHARED_RUN = """
+import hashlib
+import sys
+from pathlib import Path
+from mos_client.tuning import LearningRates, TuningSettings, tune
+
+settings = TuningSettings(
+    name="ada/dot", words=("<dot1>",), class_word="dog", base=sys.argv[1], rank=2, steps=3,
+    batch_size=4, learning_rates=LearningRates(1e-2, 1e-3, 1e-3), device="cpu",
+)
+tuned = tune(settings, Path(sys.argv[2]), Path(sys.argv[3]))
+content = hashlib.sha256(repr(tuned.losses).encode())
+for layer, factors in sorted(tuned.weights.lora.items()):
+    content.update(factors.up.numpy().data)
+sys.stdout.write(f"weights {content.hexdigest()} {tuned.losses[0]:.4f}\\n")
+"""
+
+
+def test_two_processes_share_a_batch_and_end_with_one_result(tiny_base_folder, photos, tmp_path):
+    script = tmp_path / "shared_run.py"
+    script.write_text(SHARED_RUN)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    arguments = [str(tiny_base_folder), str(photos), str(tmp_path / "work")]
+
+    result = subprocess.run(
+        [*torchrun, "--nproc-per-node", "2", str(script), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    lines = [line for line in result.stdout.splitlines() if line.startswith("weights ")]
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert len(lines) == 2
+    assert lines[0] == lines[1]
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
     tiny_base, make_settings, photos, tmp_path
 ):
