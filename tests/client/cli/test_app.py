@@ -135,7 +135,11 @@ def test_an_interrupted_download_exits_130_and_goes_on_later(center, tmp_path):
     center.stall = True
     command = [MOS_CLIENT, "--center", center.url, "--token", TOKEN, "pull", "demo"]
     process = subprocess.Popen(
-        [*command, "--out", tmp_path / "demo"], stderr=subprocess.PIPE, text=True
+        [*command, "--out", tmp_path / "demo"],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs the tests in its background has them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     partial = tmp_path / "demo.partial" / ".parts"
     deadline = time.monotonic() + 20
