@@ -85,13 +85,14 @@ def load_base(
     """Load a diffusers folder or hub id, safetensors only; raise `InvalidRequest` otherwise."""
     _check_folder(Path(source))
     try:
-        pipe = StableDiffusionPipeline.from_pretrained(
-            str(source),
-            dtype=dtype,
-            safety_checker=None,
-            requires_safety_checker=False,
-            use_safetensors=True,
-        )
+        with _without_loading_bars():
+            pipe = StableDiffusionPipeline.from_pretrained(
+                str(source),
+                dtype=dtype,
+                safety_checker=None,
+                requires_safety_checker=False,
+                use_safetensors=True,
+            )
     except (OSError, ValueError, LookupError, AttributeError, SafetensorError) as error:
         raise InvalidRequest(
             f"The base model {str(source)!r} can't be loaded: {error}",
