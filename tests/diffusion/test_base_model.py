@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers.utils import logging as diffusers_logging
 from mos_diffusion.base_model import BaseModel, base_digest, blocks, layer_map, load_base
 from mos_diffusion.edlora import attach_concept
 from mos_protocol.errors import InvalidRequest
 from mos_protocol.layer_map import Part
+from transformers.utils import logging as transformers_logging
 
 
 def test_float16_copy_has_the_digest_of_the_float32_one(base_folder, loaded_base):
@@ -125,3 +127,13 @@ def test_pickled_weights_are_never_read(base_folder: Path, tmp_path: Path):
     weights.unlink()
     with pytest.raises(InvalidRequest, match="can't be loaded"):
         load_base(folder)
+
+
+def test_loading_prints_no_bars_and_leaves_the_libraries_as_they_were(base_folder, capfd):
+    libraries = (diffusers_logging, transformers_logging)
+    for library in libraries:
+        library.enable_progress_bar()
+    capfd.readouterr()
+    load_base(base_folder)
+    assert "Loading" not in capfd.readouterr().err
+    assert all(library.is_progress_bar_enabled() for library in libraries)
