@@ -12,6 +12,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from mos_protocol.integer_coding import deflate_integers
 from mos_protocol.layer_map import Block, LayerInput, LayerMap, Linear, Part, TextEncoder
 from mos_protocol.manifest import (
     CONCEPT_FILE,
@@ -24,7 +25,8 @@ from mos_protocol.manifest import (
     parse_manifest,
     sha256_of,
 )
-from mos_protocol.tensors import concept_shapes, moment_shapes, moments_path
+from mos_protocol.moments import MOMENTS_FORMAT, moments_path
+from mos_protocol.tensors import concept_shapes
 from safetensors.numpy import save_file
 
 WORDS = ("<ball1>", "<ball2>")
@@ -88,10 +90,11 @@ def write_package(
     shapes = concept_shapes(layer_map, len(WORDS), RANK)
     weights = {name: random.normal(0, 0.1, shape) for name, shape in shapes.items()}
     _save(weights, folder / CONCEPT_FILE, "mos-concept/1")
-    for block in layer_map.blocks:
-        moments = {item.name: _moment(random, item.width) for item in block.inputs}
-        assert {name: array.shape for name, array in moments.items()} == moment_shapes(block)
-        _save(moments, folder / moments_path(block.name), "mos-moments/1")
+    for block in layer_map.all_blocks():
+        moments: dict[str, np.ndarray] = {}
+        for item in block.inputs:
+            moments |= coded_moment(item.name, _moment(random, item.width))
+        _save(moments, folder / moments_path(block.name), MOMENTS_FORMAT)
     (folder / "previews/1.0.png").write_bytes(tiny_png())
     manifest = Manifest(
         concept=concept,
@@ -106,6 +109,22 @@ def write_package(
     )
     (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
     return manifest
+
+
+def coded_moment(name: str, matrix: np.ndarray) -> dict[str, np.ndarray]:
+    """The arrays of a coded moment (d, d), without columns: six digits of every entry."""
+    width = len(matrix)
+    scale = np.sqrt(np.diag(matrix)) / 1000
+    scale[scale == 0] = 1e-9
+    rows, columns = np.triu_indices(width, 1)
+    rest = np.rint(matrix[rows, columns] / scale[rows] / scale[columns]).astype(np.int32)
+    return {
+        f"{name}.factor": np.frombuffer(deflate_integers(np.zeros(0, np.int32)), np.uint8),
+        f"{name}.factor_scale": np.zeros(0, np.float32),
+        f"{name}.diagonal": np.diag(matrix).astype(np.float32),
+        f"{name}.scale": scale.astype(np.float32),
+        f"{name}.residual": np.frombuffer(deflate_integers(rest), np.uint8),
+    }
 
 
 def list_files(folder: Path) -> tuple[FileEntry, ...]:
@@ -146,15 +165,15 @@ def tiny_png() -> bytes:
 
 def _moment(random: np.random.Generator, width: int) -> np.ndarray:
     rows = random.normal(size=(4 * width, width))
-    return (rows.T @ rows / len(rows))[np.triu_indices(width)]
+    return rows.T @ rows / len(rows)
 
 
 def _save(tensors: dict[str, np.ndarray], path: Path, kind: str) -> None:
-    save_file(
-        {name: array.astype(np.float32) for name, array in tensors.items()},
-        path,
-        metadata={"format": kind},
-    )
+    stored = {
+        name: array if array.dtype == np.uint8 else array.astype(np.float32)
+        for name, array in tensors.items()
+    }
+    save_file(stored, path, metadata={"format": kind})
 
 
 def _training() -> TrainingSummary:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mos_diffusion.base_model import BaseModel, layer_map, load_base
+from mos_diffusion.base_model import BaseModel, load_base, read_layer_map
 from mos_diffusion.moments import write_moments
 from mos_diffusion.prompts import layerwise
 from mos_diffusion.recording import record_data
@@ -20,7 +20,7 @@ from mos_diffusion.sampling import sample_latents
 from mos_protocol.errors import InvalidRequest
 from PIL import Image, UnidentifiedImageError
 
-__all__ = ["layer_map", "load", "local_folder", "record"]
+__all__ = ["load", "local_folder", "read_layer_map", "record"]
 
 PASSES = 4
 GUIDANCE = 3.0

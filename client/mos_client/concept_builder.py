@@ -3,6 +3,7 @@
     manifest.json                   written last
     concept.safetensors             embeddings and LoRA
     moments/<block>.safetensors     second moments of the layer inputs, recorded with the concept
+                                    (or the inputs themselves)
     previews/scale_<s>.png          pictures at LoRA scale 0.0, 0.7 and 1.0
 
 The folder is made beside its place, checked as a center checks it, and only then renamed: there
@@ -18,22 +19,23 @@ from typing import Literal
 
 import torch
 from accelerate import PartialState
+from mos_diffusion.adapters import recorded_blocks
 from mos_diffusion.base_model import BaseModel, layer_map, load_base
 from mos_diffusion.edlora import attach_concept, save_concept
-from mos_diffusion.moments import Moments, write_moments
+from mos_diffusion.moments import ACCURACY, Moments, write_activations, write_moments
 from mos_diffusion.noise import encode_pictures
-from mos_diffusion.prompts import layerwise
-from mos_diffusion.recording import record_data, record_paper
+from mos_diffusion.prompts import LayerwisePrompts, layerwise
+from mos_diffusion.recorder import ActivationRecorder, Recorder
+from mos_diffusion.recording import record_data, record_paper, record_templates
 from mos_protocol.layer_map import LayerMap
 from mos_protocol.manifest import (
     CONCEPT_FILE,
     MANIFEST_FILE,
     BaseIdentity,
-    FileEntry,
     Manifest,
     MomentsSummary,
     TrainingSummary,
-    sha256_of,
+    listed_files,
 )
 from mos_protocol.package import check_package
 
@@ -49,6 +51,8 @@ from mos_client.tuning.settings import TuningSettings
 
 PREVIEW_SCALES = (0.0, 0.7, 1.0)
 PREVIEW_SEEDS = (1, 2, 3, 4)
+SAMPLES_PER_PASS = 4
+"""Pictures that one pass over templates samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +60,16 @@ class PackageOptions:
     """What a package says and holds beyond the tuned weights.
 
     `recording="data"` records moments on the noised pictures with their captions, each shown
-    `passes` times; `"paper"` on the paper's prompts. Previews take `preview_steps` sampling steps.
-    `overwrite` replaces another package.
+    `passes` times; `"paper"` on the paper's prompts; `"templates"` on pictures of many contexts
+    that are sampled for it, four per pass. `accuracy` is what the moments' coding may cost; with
+    `activations="raw"` the recorded inputs themselves are sent instead, and reduced on arrival.
+    Previews take `preview_steps` sampling steps. `overwrite` replaces another package.
     """
 
-    recording: Literal["data", "paper"] = "data"
+    recording: Literal["data", "paper", "templates"] = "data"
     passes: int = 6
+    activations: Literal["moments", "raw"] = "moments"
+    accuracy: float = ACCURACY
     preview_steps: int = 20
     licence: str = ""
     consent: str = ""
@@ -119,12 +127,15 @@ def build_package(
     layers = layer_map(base)
     folder = fresh_folder(out)
     tell(Phase.RECORDING)
-    moments = record(base, tuned, settings, options, layers)
+    recorded = record(base, tuned, settings, options, layers)
     tell(Phase.PREVIEWS)
     write_previews(base, tuned, settings, folder, options.preview_steps)
     tell(Phase.PACKING)
     save_concept(tuned.weights, folder / CONCEPT_FILE)
-    write_moments(moments, folder)
+    if options.activations == "raw":
+        write_activations(recorded, folder)
+    else:
+        write_moments(recorded, folder, options.accuracy)
     manifest = describe(tuned, settings, options, layers, folder)
     (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
     check_package(folder, layers)
@@ -140,32 +151,63 @@ def record(
     options: PackageOptions,
     layers: LayerMap,
 ) -> Moments:
-    """Second moments of every layer input, with the concept attached at full scale."""
+    """Second moments of every layer input, or raw inputs, with the concept at full scale."""
     with attach_concept(base, tuned.weights):
+        parts = recorded_blocks(base, layers)
         prompts = layerwise(base)
         try:
-            if options.recording == "paper":
-                return record_paper(
-                    base,
-                    prompts,
-                    settings.words,
-                    resolution=tuned.resolution,
-                    seed=settings.seed,
-                    layers=layers,
-                )
-            return record_data(
-                base,
-                prompts,
-                _picture_latents(base, tuned, settings),
-                [fill_caption(item.caption, settings.trigger) for item in tuned.data.pictures],
-                passes=options.passes,
-                seed=settings.seed,
-                batch_size=settings.batch_size,
-                noise_offset=settings.noise_offset,
-                layers=layers,
-            )
+            if options.activations == "raw":
+                kept = ActivationRecorder(parts)
+                _record(base, prompts, tuned, settings, options, layers, kept)
+                return kept.activations()
+            return _record(base, prompts, tuned, settings, options, layers, Recorder(parts))
         finally:
             prompts.remove()
+
+
+def _record(
+    base: BaseModel,
+    prompts: LayerwisePrompts,
+    tuned: TunedConcept,
+    settings: TuningSettings,
+    options: PackageOptions,
+    layers: LayerMap,
+    recorder: Recorder,
+) -> Moments:
+    """Run what `options` says."""
+    if options.recording == "paper":
+        return record_paper(
+            base,
+            prompts,
+            settings.words,
+            resolution=tuned.resolution,
+            seed=settings.seed,
+            layers=layers,
+            recorder=recorder,
+        )
+    if options.recording == "templates":
+        return record_templates(
+            base,
+            prompts,
+            settings.words,
+            samples=SAMPLES_PER_PASS * options.passes,
+            resolution=tuned.resolution,
+            seed=settings.seed,
+            layers=layers,
+            recorder=recorder,
+        )
+    return record_data(
+        base,
+        prompts,
+        _picture_latents(base, tuned, settings),
+        [fill_caption(item.caption, settings.trigger) for item in tuned.data.pictures],
+        passes=options.passes,
+        seed=settings.seed,
+        batch_size=settings.batch_size,
+        noise_offset=settings.noise_offset,
+        layers=layers,
+        recorder=recorder,
+    )
 
 
 def write_previews(
@@ -198,7 +240,6 @@ def describe(
     folder: Path,
 ) -> Manifest:
     """The manifest for the files that are in `folder`."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
     return Manifest(
         concept=settings.name,
         base=BaseIdentity(name=settings.base_label, digest=layers.digest),
@@ -208,20 +249,15 @@ def describe(
         training=_summary(tuned, settings),
         moments=MomentsSummary(
             recording=options.recording,
-            passes=options.passes if options.recording == "data" else 1,
+            passes=1 if options.recording == "paper" else options.passes,
+            accuracy=options.accuracy,
+            activations=options.activations,
         ),
         licence=options.licence,
         consent=options.consent,
         description=options.description,
         tool=f"mos-client {importlib.metadata.version('mos-federation')}",
-        files=tuple(
-            FileEntry(
-                path=path.relative_to(folder).as_posix(),
-                size=path.stat().st_size,
-                sha256=sha256_of(path),
-            )
-            for path in files
-        ),
+        files=listed_files(folder),
     )
 
 

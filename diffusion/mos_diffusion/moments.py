@@ -1,152 +1,234 @@
-"""Second moments of layer inputs: all that fusion needs of what a client saw.
+"""Moments files: second moments of layer inputs, all that fusion needs of what a client saw.
 
-For every distinct layer input, G = (1/n) Σ x xᵀ over the n tokens x that passed; several layers
-may share one input, which is then recorded once. Legend: d width, n tokens.
+For every distinct layer input, G = (1/n) Σ x xᵀ over the n tokens x that passed. A file may hold
+the tokens themselves instead, which are reduced when they are read.
+Legend: d width, n tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mos_protocol.errors import InvalidPackage
-from mos_protocol.layer_map import Block, LayerMap
-from mos_protocol.tensors import moments_path
+from mos_protocol.moments import (
+    CODED,
+    MAX_ABS_MOMENT,
+    MOMENTS_FORMAT,
+    RAW,
+    largest_factor,
+    moments_path,
+)
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from mos_diffusion.base_model import BaseModel, blocks, find_layer
+from mos_diffusion.coded_moment import CodedMoment, decode_moment
+from mos_diffusion.moment_coding import encode_moment
+from mos_diffusion.recorder import Moments, Recorder, record_moments
 
-FORMAT = "mos-moments/1"
-Moments = dict[str, dict[str, torch.Tensor]]
-"""Block name → input name → (d, d) fp64."""
+__all__ = [
+    "ACCURACY",
+    "Moments",
+    "Recorder",
+    "StoredMoments",
+    "open_moments",
+    "read_moments",
+    "record_moments",
+    "reduce_file",
+    "write_activations",
+    "write_block",
+    "write_moments",
+]
+
+ACCURACY = 2e-4
+"""What coding may cost: the loss that `moment_coding` defines."""
+_CHUNK = 4096
 
 
-class Recorder:
-    """Running sums Σ x xᵀ and token counts, per layer input.
+class StoredMoments:
+    """The moments of one open file, decoded one at a time when they are read.
 
-    Products of one batch are taken in `dtype`; batches are summed in fp64 (on devices that have
-    it).
+    Different inputs may be read from several threads.
     """
 
-    def __init__(self, parts: Sequence[Block], dtype: torch.dtype = torch.float32) -> None:
-        self._blocks = parts
-        self._dtype = dtype
-        self._sums: dict[str, torch.Tensor] = {}
-        self.counts: dict[str, int] = {}
+    def __init__(self, file: Any, label: str) -> None:
+        self._file = file
+        self._label = label
+        self._parts: dict[str, set[str]] = {}
+        for tensor in file.keys():  # noqa: SIM118
+            name, _, part = tensor.rpartition(".")
+            self._parts.setdefault(name, set()).add(part)
+        for name, parts in self._parts.items():
+            if parts not in ({RAW}, set(CODED)):
+                raise InvalidPackage(label, f"{name[:200]!r} is no complete moment")
 
-    @torch.no_grad()
-    def add(self, name: str, rows: torch.Tensor) -> None:
-        """Count tokens (…, d) of the input `name`."""
-        x = rows.detach().flatten(0, -2)
-        with torch.autocast(x.device.type, enabled=False):
-            x = x.to(self._dtype)
-            product = x.T @ x
-        # Apple's device has no fp64.
-        total = product if product.device.type == "mps" else product.double()
-        if name in self._sums:
-            self._sums[name] += total
-            self.counts[name] += len(x)
-        else:
-            self._sums[name] = total
-            self.counts[name] = len(x)
+    def names(self) -> list[str]:
+        """The inputs whose moments the file holds."""
+        return sorted(self._parts)
 
-    def moments(self) -> Moments:
-        """The mean moment per token of everything recorded, on the CPU.
+    def __contains__(self, name: object) -> bool:
+        return name in self._parts
 
-        Raises `ValueError` naming an input that saw nothing.
+    def read(self, name: str) -> torch.Tensor:
+        """The moment (d, d) fp64 of an input.
+
+        Raises `KeyError` for an input that is not in the file, `InvalidPackage` for damage.
         """
-        names = [item.name for block in self._blocks for item in block.inputs]
-        missing = [name for name in names if not self.counts.get(name)]
-        if missing:
-            raise ValueError(f"{len(missing)} inputs saw no token, the first is {missing[0]}")
-        means = {name: self._sums[name].cpu().double() / self.counts[name] for name in names}
-        return {
-            block.name: {
-                item.name: (means[item.name] + means[item.name].T) / 2 for item in block.inputs
-            }
-            for block in self._blocks
-        }
+        if RAW in self._parts[name]:
+            return self._reduced(f"{name}.{RAW}")
+        arrays = {part: self._file.get_tensor(f"{name}.{part}") for part in CODED}
+        try:
+            matrix = decode_moment(_coded(arrays))
+        except ValueError as error:
+            raise InvalidPackage(self._label, f"the moment of {name}: {error}") from None
+        return self._bounded(name, matrix)
+
+    def _reduced(self, tensor: str) -> torch.Tensor:
+        """The mean of x xᵀ over the stored tokens: products in fp32, summed in fp64."""
+        rows = self._file.get_slice(tensor)
+        shape = rows.get_shape()
+        if len(shape) != 2 or not shape[0]:
+            raise InvalidPackage(self._label, f"tensor {tensor!r} has shape {tuple(shape)}")
+        total = torch.zeros(shape[1], shape[1], dtype=torch.float64)
+        for start in range(0, shape[0], _CHUNK):
+            chunk = rows[start : start + _CHUNK].float()
+            total += chunk.T @ chunk
+        return self._bounded(tensor, (total + total.T) / (2 * shape[0]))
+
+    def _bounded(self, name: str, matrix: torch.Tensor) -> torch.Tensor:
+        least, most = (float(bound) for bound in matrix.aminmax())
+        # Written so that NaN fails it too.
+        if not (least >= -MAX_ABS_MOMENT and most <= MAX_ABS_MOMENT):
+            raise InvalidPackage(
+                self._label, f"the moment of {name} has a value beyond {MAX_ABS_MOMENT:g}"
+            )
+        return matrix
 
 
 @contextmanager
-def record_moments(
-    base: BaseModel,
-    layers: LayerMap | None = None,
-    *,
-    dtype: torch.dtype = torch.float32,
-    only: Collection[str] | None = None,
-    recorder: Recorder | None = None,
-) -> Iterator[Recorder]:
-    """Record every layer input (or those named in `only`) of what runs inside the block.
-
-    The hooks are removed at the end, whatever happens. Give a recorder to go on with it.
-    """
-    parts = blocks(base) if layers is None else layers.blocks
-    recorder = recorder or Recorder(parts, dtype)
-    first_layers: dict[str, str] = {}
-    for block in parts:
-        for layer in block.layers:
-            first_layers.setdefault(layer.input, layer.name)
-    hooks = []
+def open_moments(path: Path) -> Iterator[StoredMoments]:
+    """Open one block's moments file; raise `InvalidPackage` when it is none."""
     try:
-        for name, layer_name in first_layers.items():
-            if only is None or name in only:
-                module = find_layer(base, layer_name)
-                hooks.append(module.register_forward_pre_hook(partial(_record, recorder, name)))
-        yield recorder
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def write_moments(moments: Moments, folder: Path) -> list[Path]:
-    """Write `<folder>/moments/<block>.safetensors` per block, fp32; return the paths."""
-    paths = []
-    for block, matrices in moments.items():
-        path = folder / moments_path(block)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        packed = {name: pack_triangle(matrix).float() for name, matrix in matrices.items()}
-        save_file(packed, path, metadata={"format": FORMAT})
-        paths.append(path)
-    return paths
+        opened = safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise InvalidPackage(path.name, f"can't be read: {error}") from error
+    with opened as file:
+        kind = (file.metadata() or {}).get("format")
+        if kind != MOMENTS_FORMAT:
+            raise InvalidPackage(path.name, f"format {kind!r}; expected {MOMENTS_FORMAT!r}")
+        yield StoredMoments(file, path.name)
 
 
 def read_moments(path: Path) -> dict[str, torch.Tensor]:
     """Read one block's file: input name → (d, d) fp64; raise `InvalidPackage` when it is none."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            kind = (file.metadata() or {}).get("format")
-            packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InvalidPackage(path.name, f"can't be read: {error}") from error
-    if kind != FORMAT:
-        raise InvalidPackage(path.name, f"format {kind!r}; expected {FORMAT!r}")
-    return {name: unpack_triangle(values) for name, values in packed.items()}
+    with open_moments(path) as stored:
+        return {name: stored.read(name) for name in stored.names()}
 
 
-def pack_triangle(matrix: torch.Tensor) -> torch.Tensor:
-    """A symmetric (d, d) → its upper triangle, row by row, (d(d+1)/2,)."""
-    rows, columns = np.triu_indices(len(matrix))
-    return matrix[torch.from_numpy(rows), torch.from_numpy(columns)]
+def write_moments(moments: Moments, folder: Path, accuracy: float = ACCURACY) -> list[Path]:
+    """Write `<folder>/moments/<block>.safetensors` per block; return the paths.
+
+    What coding may cost is `accuracy` (see `moment_coding`). Raises `ValueError` for a matrix
+    that is no moment.
+    """
+    paths = []
+    for block, matrices in moments.items():
+        paths.append(folder / moments_path(block))
+        write_block(matrices, paths[-1], accuracy)
+    return paths
 
 
-def unpack_triangle(packed: torch.Tensor) -> torch.Tensor:
-    """(d(d+1)/2,) → the symmetric (d, d) in fp64; raise `ValueError` for another length."""
-    width = int((np.sqrt(8 * len(packed) + 1) - 1) / 2)
-    if width * (width + 1) // 2 != len(packed):
-        raise ValueError(f"{len(packed)} numbers are no upper triangle")
-    rows, columns = (torch.from_numpy(index) for index in np.triu_indices(width))
-    matrix = torch.zeros(width, width, dtype=torch.float64)
-    matrix[rows, columns] = packed.double()
-    matrix[columns, rows] = packed.double()
-    return matrix
+def write_activations(activations: Moments, folder: Path) -> list[Path]:
+    """Write tokens (n, d) fp16 to `<folder>/moments/<block>.safetensors`; return the paths."""
+    paths = []
+    for block, rows in activations.items():
+        path = folder / moments_path(block)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tensors = {f"{name}.{RAW}": tokens.contiguous() for name, tokens in rows.items()}
+        save_file(tensors, path, metadata={"format": MOMENTS_FORMAT})
+        paths.append(path)
+    return paths
 
 
-def _record(recorder: Recorder, name: str, module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
-    recorder.add(name, inputs[0])
+def write_block(
+    matrices: Mapping[str, torch.Tensor], path: Path, accuracy: float = ACCURACY
+) -> None:
+    """Write the moments (d, d) of one block's inputs, coded, to `path`."""
+    tensors: dict[str, torch.Tensor] = {}
+    for name, matrix in matrices.items():
+        try:
+            coded = _encoded(matrix, accuracy)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        tensors |= {f"{name}.{part}": array for part, array in _arrays(coded).items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, metadata={"format": MOMENTS_FORMAT})
+
+
+def reduce_file(path: Path, out: Path, accuracy: float = ACCURACY) -> Path:
+    """Write a file's moments, coded, to `out`, whatever it holds; return `out`.
+
+    Raises `InvalidPackage` when `path` is no moments file.
+    """
+    with open_moments(path) as stored:
+        write_block(_Reading(stored), out, accuracy)
+    return out
+
+
+class _Reading(Mapping[str, torch.Tensor]):
+    """Stored moments as a mapping that reads one at a time."""
+
+    def __init__(self, stored: StoredMoments) -> None:
+        self._stored = stored
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        return self._stored.read(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored.names())
+
+    def __len__(self) -> int:
+        return len(self._stored.names())
+
+
+def _encoded(matrix: torch.Tensor, accuracy: float) -> CodedMoment:
+    if float(matrix.abs().max()) > MAX_ABS_MOMENT:
+        raise ValueError(f"a moment has a value beyond {MAX_ABS_MOMENT:g}")
+    return encode_moment(matrix, accuracy)
+
+
+def _coded(arrays: dict[str, torch.Tensor]) -> CodedMoment:
+    """The arrays of a file as a coded moment; raises `ValueError` when they don't fit together."""
+    floats = [arrays[part] for part in ("factor_scale", "diagonal", "scale")]
+    streams = [arrays["factor"], arrays["residual"]]
+    if any(array.dtype != torch.float32 or array.ndim != 1 for array in floats) or any(
+        array.dtype != torch.uint8 or array.ndim != 1 for array in streams
+    ):
+        raise ValueError("an array has the wrong type")
+    width, columns = len(arrays["scale"]), len(arrays["factor_scale"])
+    if len(arrays["diagonal"]) != width or columns > largest_factor(width):
+        raise ValueError("the arrays' lengths contradict each other")
+    return CodedMoment(
+        factor=arrays["factor"].numpy().tobytes(),
+        factor_scale=arrays["factor_scale"],
+        diagonal=arrays["diagonal"],
+        scale=arrays["scale"],
+        residual=arrays["residual"].numpy().tobytes(),
+    )
+
+
+def _arrays(coded: CodedMoment) -> dict[str, torch.Tensor]:
+    return {
+        "factor": _bytes(coded.factor),
+        "factor_scale": coded.factor_scale,
+        "diagonal": coded.diagonal,
+        "scale": coded.scale,
+        "residual": _bytes(coded.residual),
+    }
+
+
+def _bytes(data: bytes) -> torch.Tensor:
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)

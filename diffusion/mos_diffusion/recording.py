@@ -1,7 +1,7 @@
-"""Which inputs are recorded: the tuning data as the model saw it, or the paper's prompts.
+"""Which inputs are recorded: tuning data as the model saw it, the paper's prompts, or templates.
 
-Both run the base as it stands, with whatever concept is attached, and change nothing. `layers` is
-the base's map, where it is at hand.
+All run the base as it stands, with whatever concept is attached, and change nothing. `layers` is
+the base's map, where it is at hand; give a `recorder` to keep the inputs themselves.
 Legend: L cross-attention layers, T tokens per prompt, c h w latent size.
 """
 
@@ -12,11 +12,13 @@ from collections.abc import Sequence
 import torch
 from mos_protocol.layer_map import Block, LayerMap, Part
 
-from mos_diffusion.base_model import BaseModel, blocks
+from mos_diffusion.adapters import recorded_blocks
+from mos_diffusion.base_model import BaseModel
 from mos_diffusion.moments import Moments, Recorder, record_moments
 from mos_diffusion.noise import noise_scheduler, noised, predict, spread_timesteps
 from mos_diffusion.prompts import LayerwisePrompts
 from mos_diffusion.sampling import sample_latents
+from mos_diffusion.templates import TEMPLATES
 
 
 @torch.no_grad()
@@ -31,6 +33,7 @@ def record_data(
     batch_size: int = 4,
     noise_offset: float = 0.0,
     layers: LayerMap | None = None,
+    recorder: Recorder | None = None,
 ) -> Moments:
     """Moments of noised latents (n, c, h, w) with their captions, all token positions counted.
 
@@ -46,7 +49,7 @@ def record_data(
     timesteps = spread_timesteps(len(order), scheduler, generator)
     everything = noised(latents[order], scheduler, generator, noise_offset, timesteps)
     texts = [captions[i] for i in order.tolist()]
-    with record_moments(base, layers) as recorder:
+    with record_moments(base, layers, recorder=recorder) as recorder:
         for start, batch in enumerate(everything.split(batch_size)):
             predict(base, prompts, batch, texts[start * batch_size :][:batch_size])
     return recorder.moments()
@@ -62,6 +65,7 @@ def record_paper(
     resolution: int | None = None,
     seed: int,
     layers: LayerMap | None = None,
+    recorder: Recorder | None = None,
 ) -> Moments:
     """Moments as the paper records them, from prompts alone.
 
@@ -70,8 +74,8 @@ def record_paper(
     without guidance.
     """
     name = " ".join(words)
-    parts = blocks(base) if layers is None else layers.blocks
-    recorder = Recorder(parts)
+    parts = recorded_blocks(base, layers)
+    recorder = recorder or Recorder(parts)
     for text in (f"photo of a {name}", name):
         _record_text(base, prompts, text, words, recorder, parts)
     with record_moments(base, layers, only=_inputs(parts, Part.SPATIAL), recorder=recorder):
@@ -84,6 +88,43 @@ def record_paper(
             height=resolution,
             width=resolution,
         )
+    return recorder.moments()
+
+
+@torch.no_grad()
+def record_templates(
+    base: BaseModel,
+    prompts: LayerwisePrompts,
+    words: Sequence[str],
+    *,
+    samples: int = len(TEMPLATES),
+    steps: int = 6,
+    guidance: float = 7.5,
+    resolution: int | None = None,
+    seed: int,
+    layers: LayerMap | None = None,
+    recorder: Recorder | None = None,
+) -> Moments:
+    """Moments of pictures that are sampled for this purpose, for concepts that come without any.
+
+    Each of `samples` pictures has the concept's words in another context, its own seed, and few
+    steps; with guidance, so that layers see the negative prompt's half too. Every layer counts
+    all token positions of every step. `prompts` are the base's, through which it is sampled.
+    """
+    if guidance <= 1:
+        raise ValueError(f"a guidance of {guidance} leaves the negative prompt's half out")
+    name = " ".join(words)
+    with record_moments(base, layers, recorder=recorder) as recorder:
+        for number in range(samples):
+            sample_latents(
+                base,
+                TEMPLATES[number % len(TEMPLATES)].format(name),
+                seeds=[seed + number],
+                steps=steps,
+                guidance=guidance,
+                height=resolution,
+                width=resolution,
+            )
     return recorder.moments()
 
 

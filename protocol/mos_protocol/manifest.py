@@ -25,9 +25,12 @@ MAX_PREVIEW_BYTES = 4 * 1024 * 1024
 # Printed in terminals and kept in databases: line ends and tabs are fine, control codes are not.
 PLAIN_TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 MAX_PREVIEWS = 32
+MAX_RANK = 256
+MAX_TEXT_CHARS = 2000
+MAX_WORDS = 8
 MAX_REASON_CHARS = 1000
 
-Text = Annotated[str, Field(max_length=2000, pattern=PLAIN_TEXT)]
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS, pattern=PLAIN_TEXT)]
 Count = Annotated[int, Field(ge=0, lt=1 << 31)]
 # Spelled out so that no path can climb out of the package: there is no other place for a file.
 PACKAGE_PATH = (
@@ -74,26 +77,52 @@ class TrainingSummary(_Strict):
     loss_curve: tuple[float, ...] = Field(default=(), max_length=512)
 
 
-class MomentsSummary(_Strict):
-    """How the second moments were recorded (see docs/concept-format.md)."""
+class ImportSummary(_Strict):
+    """Where a concept that was tuned by another tool comes from.
 
-    recording: Literal["data", "paper"]
+    `file` and `sha256` are those of its LoRA. `words_from` says what the words' embeddings are:
+    an embedding file's, those of the trigger's tokens, or the class word's. `skipped` counts the
+    modules of the file that could not be taken over.
+    """
+
+    file: str = Field(min_length=1, max_length=255, pattern=PLAIN_TEXT)
+    sha256: str = Field(pattern=DIGEST_PATTERN)
+    words_from: Literal["embedding", "trigger", "class_word"]
+    trigger: Annotated[str, Field(max_length=200, pattern=PLAIN_TEXT)] = ""
+    skipped: Count = 0
+
+
+class MomentsSummary(_Strict):
+    """How the second moments were recorded and are kept (see docs/concept-format.md).
+
+    `accuracy` is what their coding may cost; `activations` says whether the files hold moments or
+    the recorded inputs themselves.
+    """
+
+    recording: Literal["data", "paper", "templates"]
     passes: Count = Field(ge=1)
+    accuracy: float = Field(default=2e-4, gt=0, le=0.1)
+    activations: Literal["moments", "raw"] = "moments"
 
 
 class Manifest(_Strict):
-    """Everything about a concept that its package says of itself; unknown fields are rejected."""
+    """Everything about a concept that its package says of itself; unknown fields are rejected.
+
+    An `ed-lora` concept says how it was tuned (`training`), an `imported` one where it comes from
+    (`source`).
+    """
 
     format: Literal["mos-concept/1"] = "mos-concept/1"
     concept: str = Field(pattern=CONCEPT_PATTERN)
     base: BaseIdentity
-    method: Literal["ed-lora"] = "ed-lora"
+    method: Literal["ed-lora", "imported"] = "ed-lora"
     words: tuple[Annotated[str, Field(pattern=WORD_PATTERN)], ...] = Field(
-        min_length=1, max_length=8
+        min_length=1, max_length=MAX_WORDS
     )
     class_word: str = Field(pattern=r"^[a-z]{1,40}$")
-    rank: int = Field(ge=1, le=256)
-    training: TrainingSummary
+    rank: int = Field(ge=1, le=MAX_RANK)
+    training: TrainingSummary | None = None
+    source: ImportSummary | None = None
     moments: MomentsSummary
     licence: Text = ""
     consent: Text = ""
@@ -114,13 +143,22 @@ class Manifest(_Strict):
             raise ValueError(f"files lacks {CONCEPT_FILE}")
         return self
 
+    @model_validator(mode="after")
+    def _says_where_it_comes_from(self) -> Self:
+        imported = self.method == "imported"
+        if (self.training is None) != imported:
+            raise ValueError(f"training must {'not ' * imported}be told with method {self.method}")
+        if (self.source is None) == imported:
+            raise ValueError(f"source must {'' if imported else 'not '}be told with {self.method}")
+        return self
+
     def file(self, path: str) -> FileEntry | None:
         """Return the entry of `path`, or None."""
         return next((entry for entry in self.files if entry.path == path), None)
 
     def to_bytes(self) -> bytes:
         """The manifest as it is stored and sent: indented JSON, always the same bytes."""
-        return self.model_dump_json(indent=1).encode() + b"\n"
+        return self.model_dump_json(indent=1, exclude_none=True).encode() + b"\n"
 
     def digest(self) -> Digest:
         """The identity of the whole package: it covers every file's hash."""
@@ -154,6 +192,20 @@ def read_manifest(package: Path) -> Manifest:
         raise InvalidPackage(MANIFEST_FILE, f"not found in {package}")
     with path.open("rb") as file:
         return parse_manifest(file.read(MAX_MANIFEST_BYTES + 1))
+
+
+def listed_files(folder: Path) -> tuple[FileEntry, ...]:
+    """The entries of all files of a package folder but its manifest, by path."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return tuple(
+        FileEntry(
+            path=path.relative_to(folder).as_posix(),
+            size=path.stat().st_size,
+            sha256=sha256_of(path),
+        )
+        for path in paths
+        if path != folder / MANIFEST_FILE
+    )
 
 
 def sha256_of(path: Path) -> Digest:

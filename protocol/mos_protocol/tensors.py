@@ -19,21 +19,22 @@ from typing import Any
 import numpy as np
 
 from mos_protocol.errors import InvalidPackage
-from mos_protocol.layer_map import Block, LayerMap
-from mos_protocol.manifest import CONCEPT_FILE, Manifest
+from mos_protocol.layer_map import LayerMap
 
 MAX_HEADER_BYTES = 4 * 1024 * 1024
 MAX_METADATA_ENTRIES = 8
 MAX_METADATA_CHARS = 200
 # Far above what tuning produces (entries around 1), far below what overflows fp16 products.
 MAX_ABS_WEIGHT = 1e3
-MAX_ABS_MOMENT = 1e8
 CONCEPT_FORMAT = "mos-concept/1"
-MOMENTS_FORMAT = "mos-moments/1"
 _CHUNK = 1 << 22
 # Metadata ends up in logs and on pages; nothing there needs markup, quotes or control codes.
 _PLAIN = re.compile(r"[A-Za-z0-9 ._/:+@-]*")
-_NUMPY_DTYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
+_NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
+    "U8": np.dtype("u1"),
+    "F16": np.dtype("<f2"),
+    "F32": np.dtype("<f4"),
+}
 
 
 @dataclass(frozen=True)
@@ -57,56 +58,47 @@ class TensorEntry:
     end: int
 
 
-def moments_path(block: str) -> str:
-    """The path of a block's moments file inside a package."""
-    return f"moments/{block}.safetensors"
-
-
-def packed_length(width: int) -> int:
-    """Numbers in the packed upper triangle of a (width, width) symmetric matrix."""
-    return width * (width + 1) // 2
-
-
-def moment_shapes(block: Block) -> dict[str, tuple[int, ...]]:
-    """The tensors of one moments file: per layer input, the packed triangle of its moment."""
-    return {item.name: (packed_length(item.width),) for item in block.inputs}
-
-
-def concept_shapes(layer_map: LayerMap, words: int, rank: int) -> dict[str, tuple[int, ...]]:
+def concept_shapes(
+    layer_map: LayerMap, words: int, rank: int, ranks: Mapping[str, int] | None = None
+) -> dict[str, tuple[int, ...]]:
     """Every tensor `concept.safetensors` may hold: embeddings (W, L, d) and LoRA factors.
 
-    A layer's factors are `<layer>.lora.down` (r, d_in) and `<layer>.lora.up` (d_out, r).
+    A layer's factors are `<layer>.lora.down` (r, d_in) and `<layer>.lora.up` (d_out, r), of the
+    rank in `ranks` where that names the layer.
     """
     shapes: dict[str, tuple[int, ...]] = {
         f"{encoder.name}.embeddings": (words, len(layer_map.cross_attention), encoder.width)
         for encoder in layer_map.text_encoders
     }
     for layer in layer_map.layers():
-        shapes[f"{layer.name}.lora.down"] = (rank, layer.d_in)
-        shapes[f"{layer.name}.lora.up"] = (layer.d_out, rank)
+        own = (ranks or {}).get(layer.name, rank)
+        shapes[f"{layer.name}.lora.down"] = (own, layer.d_in)
+        shapes[f"{layer.name}.lora.up"] = (layer.d_out, own)
     return shapes
 
 
-def expected_files(layer_map: LayerMap) -> set[str]:
-    """The files that every package for this base must have; previews come on top."""
-    return {CONCEPT_FILE} | {moments_path(block.name) for block in layer_map.blocks}
-
-
-def size_limit(manifest: Manifest, layer_map: LayerMap, path: str) -> int:
-    """The most bytes that a tensor file of this package can need, header included."""
-    if path == CONCEPT_FILE:
-        shapes = concept_shapes(layer_map, len(manifest.words), manifest.rank)
-    else:
-        block = path.removeprefix("moments/").removesuffix(".safetensors")
-        shapes = moment_shapes(layer_map.block(block))
-    return sum(4 * prod(shape) for shape in shapes.values()) + 512 * (len(shapes) + 1)
+def layer_ranks(entries: Mapping[str, TensorEntry], rank: int, label: str) -> dict[str, int]:
+    """The rank that a concept's file has in each layer; raise `InvalidPackage` above `rank`."""
+    ranks = {}
+    for name, entry in entries.items():
+        layer, dot, half = name.rpartition(".lora.")
+        if not dot or half != "down" or len(entry.spec.shape) != 2:
+            continue
+        ranks[layer] = entry.spec.shape[0]
+        if not 1 <= ranks[layer] <= rank:
+            raise InvalidPackage(
+                label,
+                f"tensor {name[:200]!r} has rank {ranks[layer]}; the manifest says 1 to {rank}",
+            )
+    return ranks
 
 
 def read_header(path: Path, label: str, kind: str | None = None) -> dict[str, TensorEntry]:
     """Read and check the header of a safetensors file; no tensor is read.
 
-    Raises `InvalidPackage` (naming `label`) for anything but float16/float32 tensors that fill
-    the data area exactly, without gap or overlap, and for a file that does not say it is a `kind`.
+    Raises `InvalidPackage` (naming `label`) for anything but bytes and float16/float32 tensors
+    that fill the data area exactly, without gap or overlap, and for a file that does not say it
+    is a `kind`.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -210,7 +202,7 @@ def _entry(name: str, item: object, start: int, label: str) -> TensorEntry:
         raise InvalidPackage(label, f"tensor {shown!r} is described wrongly")
     dtype, shape, offsets = item["dtype"], item["shape"], item["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _NUMPY_DTYPES:
-        raise InvalidPackage(label, f"tensor {shown!r} is not of type F16 or F32")
+        raise InvalidPackage(label, f"tensor {shown!r} is not of type U8, F16 or F32")
     for numbers in (shape, offsets):
         if not isinstance(numbers, list) or len(numbers) > 4 or not all(map(_is_natural, numbers)):
             raise InvalidPackage(label, f"tensor {shown!r} has no valid shape or offsets")

@@ -20,8 +20,10 @@ from mos_protocol.manifest import (
     read_manifest,
     sha256_of,
 )
-from mos_protocol.tensors import concept_shapes, moment_shapes, moments_path
+from mos_protocol.moments import MOMENTS_FORMAT, moments_path
+from mos_protocol.tensors import concept_shapes
 from safetensors.numpy import load_file, save_file
+from tiny_package import coded_moment
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"a picture"
 MID_BLOCK = moments_path("unet.mid_block")
@@ -53,13 +55,16 @@ def write_package(
     """Write a valid package into the new folder and return the folder."""
     layer_map = layer_map or small_layer_map()
     draw = np.random.default_rng(seed)
-    for path, shapes in {
-        CONCEPT_FILE: concept_shapes(layer_map, len(words), RANK),
-        **{moments_path(block.name): moment_shapes(block) for block in layer_map.blocks},
-    }.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        tensors = {name: draw.random(shape, np.float32) for name, shape in shapes.items()}
-        _save(tensors, folder / path)
+    (folder / "moments").mkdir(parents=True)
+    shapes = concept_shapes(layer_map, len(words), RANK)
+    tensors = {name: draw.random(shape, np.float32) for name, shape in shapes.items()}
+    _save(tensors, folder / CONCEPT_FILE)
+    for block in layer_map.all_blocks():
+        tensors = {}
+        for item in block.inputs:
+            rows = draw.random((4 * item.width, item.width))
+            tensors |= coded_moment(item.name, rows.T @ rows / len(rows))
+        _save(tensors, folder / moments_path(block.name))
     (folder / "previews").mkdir()
     (folder / "previews/0.7.png").write_bytes(PNG + bytes([seed % 256]))
     manifest = Manifest(
@@ -123,7 +128,7 @@ def edit_header(path: Path, change: Callable[[dict], object]) -> None:
 
 
 def _save(tensors: dict[str, np.ndarray], path: Path) -> None:
-    kind = "mos-concept/1" if path.name == CONCEPT_FILE else "mos-moments/1"
+    kind = "mos-concept/1" if path.name == CONCEPT_FILE else MOMENTS_FORMAT
     save_file(tensors, path, metadata={"format": kind})
 
 

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mos_diffusion.base_model import layer_map
 from mos_diffusion.edlora import attach_concept
 from mos_diffusion.moments import record_moments
 from mos_diffusion.prompts import layerwise
-from mos_diffusion.recording import record_data, record_paper
+from mos_diffusion.recorder import ActivationRecorder, mean_moment
+from mos_diffusion.recording import record_data, record_paper, record_templates
+from mos_diffusion.templates import TEMPLATES
 
 CAPTIONS = ["a photo of <potter1> <potter2>", "<potter1> <potter2> on the beach", "a dog"]
 FIRST = "unet.down_blocks.0.attentions.0.transformer_blocks.0"
@@ -84,3 +87,57 @@ def test_paper_recording_counts_unpadded_texts_and_unguided_sampling(base, rando
     with attach_concept(base, random_concept()), record_moments(base) as watch:
         record_paper(base, layerwise(base), ("<potter1>", "<potter2>"), steps=2, seed=0)
     assert watch.counts[f"{FIRST}.attn1.in"] == 2 * 64
+
+
+WORDS = ("<potter1>", "<potter2>")
+
+
+def test_template_recording_counts_both_halves_of_every_step_and_all_tokens(base, random_concept):
+    with attach_concept(base, random_concept()), record_moments(base) as watch:
+        record_templates(base, layerwise(base), WORDS, samples=2, steps=3, seed=0)
+    assert watch.counts[f"{FIRST}.attn1.in"] == 2 * 2 * 3 * 64
+    assert watch.counts[f"{FIRST}.attn2.context"] == 2 * 2 * 3 * 32
+    # Sixteen variants of the prompt, and the negative prompt.
+    assert watch.counts["text_encoder.encoder.layers.0.self_attn.in"] == 2 * (16 + 1) * 32
+
+
+def test_template_recording_is_reproducible_and_depends_on_the_seed(base, random_concept):
+    with attach_concept(base, random_concept()):
+        prompts = layerwise(base)
+        first, again, other = (
+            record_templates(base, prompts, WORDS, samples=1, steps=2, seed=seed)[
+                "unet.down_blocks.0"
+            ][f"{FIRST}.attn1.in"]
+            for seed in (1, 1, 2)
+        )
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other)
+
+
+def test_template_recording_without_guidance_is_refused(base):
+    with pytest.raises(ValueError, match="negative prompt's half"):
+        record_templates(base, layerwise(base), WORDS, guidance=1.0, seed=0)
+
+
+def test_templates_are_many_different_contexts_with_one_place_for_the_concept():
+    assert len(set(TEMPLATES)) == len(TEMPLATES) >= 20
+    assert all(template.count("{}") == 1 for template in TEMPLATES)
+
+
+def test_every_recording_can_keep_the_inputs_themselves(base, random_concept, latents):
+    layers = layer_map(base)
+    name = f"{FIRST}.attn1.in"
+    with attach_concept(base, random_concept()):
+        prompts = layerwise(base)
+        for record in (
+            lambda keep: record_data(base, prompts, latents, CAPTIONS, seed=0, recorder=keep),
+            lambda keep: record_paper(base, prompts, WORDS, steps=2, seed=0, recorder=keep),
+            lambda keep: record_templates(
+                base, prompts, WORDS, samples=1, steps=2, seed=0, recorder=keep
+            ),
+        ):
+            keep = ActivationRecorder(layers.blocks)
+            moments = record(keep)["unet.down_blocks.0"][name]
+            rows = keep.activations()["unet.down_blocks.0"][name]
+            assert len(rows) == keep.counts[name] > 0
+            torch.testing.assert_close(mean_moment(rows), moments)

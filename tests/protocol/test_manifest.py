@@ -152,3 +152,62 @@ def test_a_refusal_stays_short_enough_for_a_header(document):
     for number in range(100):
         document[f"{number}{'x' * 2000}"] = "<script>" * 10
     assert len(refusal(json.dumps(document).encode()).message) < 2000
+
+
+SOURCE = {"file": "cat.safetensors", "sha256": "ab" * 32, "words_from": "trigger"}
+
+
+@pytest.fixture
+def imported(document) -> dict:
+    """The manifest of a concept that another tool tuned."""
+    del document["training"]
+    return document | {"method": "imported", "source": SOURCE | {"trigger": "ohwx cat"}}
+
+
+def test_an_imported_concept_says_where_it_comes_from_and_nothing_of_training(imported):
+    manifest = parse(imported)
+    assert manifest.training is None
+    assert (manifest.source.file, manifest.source.skipped) == ("cat.safetensors", 0)
+    assert parse_manifest(manifest.to_bytes()) == manifest
+    assert b"null" not in manifest.to_bytes()
+
+
+def test_a_tuned_concepts_manifest_has_no_word_of_importing(tmp_path):
+    assert b"source" not in write_package(tmp_path / "package").to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"method": "ed-lora"}, "training must be told"),
+        ({"source": None}, "source must be told"),
+    ],
+)
+def test_an_imported_concept_must_be_honest(imported, changes, told):
+    assert told in refusal(json.dumps(imported | changes).encode()).reason
+
+
+def test_a_tuned_concept_must_be_honest(document):
+    assert "source must not" in refusal(json.dumps(document | {"source": SOURCE}).encode()).reason
+    imported = document | {"method": "imported", "source": SOURCE}
+    assert "training must not" in refusal(json.dumps(imported).encode()).reason
+    del document["training"]
+    assert "training must be told" in refusal(json.dumps(document).encode()).reason
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("file", ""),
+        ("file", "x" * 256),
+        ("file", "\x1b[2J"),
+        ("sha256", "ab"),
+        ("words_from", "thin air"),
+        ("trigger", "x" * 201),
+        ("skipped", -1),
+        ("run", "rm"),
+    ],
+)
+def test_a_wrong_word_about_the_source_is_refused_by_name(imported, field, value):
+    imported["source"] = imported["source"] | {field: value}
+    assert f"source.{field}" in refusal(json.dumps(imported).encode()).reason

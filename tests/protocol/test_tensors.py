@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mos_protocol.errors import InvalidPackage
+from mos_protocol.package import expected_files
 from mos_protocol.tensors import (
     MAX_HEADER_BYTES,
     check_tensors,
     check_values,
     concept_shapes,
-    expected_files,
-    packed_length,
     read_header,
 )
 from safetensors.numpy import load_file, save_file
@@ -249,7 +248,3 @@ def test_a_package_has_one_moments_file_per_block():
         "moments/text_encoder.safetensors",
         "moments/unet.mid_block.safetensors",
     }
-
-
-def test_a_packed_triangle_is_as_long_as_its_indices():
-    assert packed_length(5) == len(np.triu_indices(5)[0])

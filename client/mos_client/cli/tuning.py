@@ -11,12 +11,11 @@ from mos_protocol.names import parse_words
 
 from mos_client.cli.invocation import (
     CenterOption,
-    Invocation,
     JsonOption,
     TokenOption,
     invocation,
 )
-from mos_client.cli.packages import outcome, send
+from mos_client.cli.packages import finish
 from mos_client.cli.progress import ProgressLine
 from mos_client.cli.tables import duration
 from mos_client.cli.tuning_base import (
@@ -48,6 +47,14 @@ class Recording(StrEnum):
 
     DATA = "data"
     PAPER = "paper"
+    TEMPLATES = "templates"
+
+
+class Activations(StrEnum):
+    """What of the recorded layer inputs goes into the package."""
+
+    MOMENTS = "moments"
+    RAW = "raw"
 
 
 class Precision(StrEnum):
@@ -142,6 +149,22 @@ def tune(
     moments: Annotated[
         Recording, typer.Option(help="Record second moments on these.", rich_help_panel=HOW)
     ] = Recording.DATA,
+    moments_accuracy: Annotated[
+        float,
+        typer.Option(
+            min=1e-7,
+            max=0.1,
+            help="What coding the moments may cost a fusion; finer takes more bytes.",
+            rich_help_panel=RESULT,
+        ),
+    ] = 2e-4,
+    activations: Annotated[
+        Activations,
+        typer.Option(
+            help="Send moments, or raw inputs: gigabytes, reduced on arrival.",
+            rich_help_panel=RESULT,
+        ),
+    ] = Activations.MOMENTS,
     precision: Annotated[
         Precision | None,
         typer.Option(help="Mixed precision (bf16 or fp16 on a GPU).", rich_help_panel=HOW),
@@ -239,6 +262,8 @@ def tune(
             on_progress=TuneReporter(line),
             options=PackageOptions(
                 recording=moments.value,
+                activations=activations.value,
+                accuracy=moments_accuracy,
                 licence=licence,
                 consent=consent,
                 description=description,
@@ -247,27 +272,6 @@ def tune(
             restart=restart,
         )
     finish(call, package, upload=upload)
-
-
-def finish(call: Invocation, package: Path, *, upload: bool) -> None:
-    """Upload if asked, and print what there is now."""
-    from mos_protocol.manifest import read_manifest
-
-    manifest = read_manifest(package)
-    result: dict[str, object] = {
-        "package": str(package),
-        "concept": manifest.concept,
-        "digest": manifest.digest(),
-        "final_loss": manifest.training.final_loss,
-    }
-    text = f"{manifest.concept} is in {package}."
-    if upload:
-        submission = send(call, package)
-        result["submission"] = submission.model_dump(mode="json")
-        text += f"\n{outcome(submission)}"
-    else:
-        text += f"\nBring it to a center: mos-client submit {package}"
-    call.print(result, text)
 
 
 class TuneReporter:

@@ -25,6 +25,11 @@ def check_places(call: Invocation, data: Path, base: str, *, upload: bool) -> No
     """Refuse what can be seen to be wrong at once. Raises `InvalidRequest`."""
     if not data.is_dir():
         raise InvalidRequest(f"{data} is no folder.", hint="Give the folder with the pictures.")
+    check_base(call, base, upload=upload)
+
+
+def check_base(call: Invocation, base: str, *, upload: bool) -> None:
+    """Refuse a base that is not here, and an upload to nowhere. Raises `InvalidRequest`."""
     if upload and not call.center:
         raise InvalidRequest(
             "No center is named to upload to.", hint="Give --center http://host:8000."
@@ -65,9 +70,9 @@ def registered_base(call: Invocation, base: str) -> Base:
 
     hush_libraries()
 
-    from mos_diffusion.base_model import base_digest, load_base
+    from mos_diffusion.base_model import layer_map_of
 
-    digest = base_digest(load_base(base))
+    digest = layer_map_of(base).digest
     for item in bases:
         if item.digest == digest:
             return item

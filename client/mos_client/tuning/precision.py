@@ -30,7 +30,7 @@ class Machine:
 
 def choose_machine(settings: TuningSettings) -> Machine:
     """The settings' device and precision, or the best there is; raise `InvalidRequest`."""
-    device = choose_device(settings)
+    device = choose_device(settings.device)
     precision = settings.mixed_precision or _best_precision(device)
     if precision == "fp16" and device.type != "cuda":
         raise InvalidRequest(
@@ -52,9 +52,9 @@ def choose_machine(settings: TuningSettings) -> Machine:
     return Machine(accelerator, device, precision)
 
 
-def choose_device(settings: TuningSettings) -> torch.device:
-    """The device that the settings name, else the first GPU, else the CPU."""
-    name = settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
+def choose_device(name: str | None = None) -> torch.device:
+    """The device of that name, else the first GPU, else the CPU; raise `InvalidRequest`."""
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:

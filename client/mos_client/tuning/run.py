@@ -109,9 +109,9 @@ def tune(
         )
 
 
-def check_resolution(settings: TuningSettings, base: BaseModel) -> int:
-    """The side of the training pictures; raise `InvalidRequest` when the VAE can't divide it."""
-    resolution = settings.resolution or base.resolution
+def check_resolution(wanted: int | None, base: BaseModel) -> int:
+    """The side of the pictures; raise `InvalidRequest` when the VAE can't divide it."""
+    resolution = wanted or base.resolution
     if resolution % base.vae_factor or resolution < 4 * base.vae_factor:
         raise InvalidRequest(
             f"A resolution of {resolution} pixels does not fit this base model.",
@@ -140,7 +140,7 @@ def _prepare(
     machine = choose_machine(settings)
     mine = base is None
     base = base or load_base(settings.base, device=machine.device)
-    resolution = check_resolution(settings, base)
+    resolution = check_resolution(settings.resolution, base)
     mark = fingerprint(
         settings.deciding()
         | {"steps": steps, "resolution": resolution, "mixed_precision": machine.precision}
