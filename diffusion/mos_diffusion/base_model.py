@@ -1,13 +1,7 @@
-"""The base model: load it, name its layers, compute its digest.
-
-Layers are called `text_encoder.<path>` and `unet.<path>` by their paths in the models, without
-the `text_model.` level that transformers before version 5 had and without anything that an
-attached adapter adds, so that every machine has the same names for the same weights.
-"""
+"""The base model: load it, map its layers, compute its digest."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +13,40 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.utils import logging as diffusers_logging
 from mos_protocol.errors import InvalidRequest
-from mos_protocol.layer_map import Block, LayerInput, LayerMap, Linear, Part, TextEncoder
+from mos_protocol.layer_map import Block, LayerMap
 from mos_protocol.names import Digest
 from safetensors import SafetensorError
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
+
+from mos_diffusion.base_folder import read_layer_map
+from mos_diffusion.layer_names import (
+    attention_blocks,
+    bare_linear,
+    cross_attention_paths,
+    describe_text_encoder,
+    feed_forward_blocks,
+    token_table,
+    weight_name,
+)
+from mos_diffusion.weight_digest import WeightDigest
+
+__all__ = [
+    "BaseModel",
+    "bare_linear",
+    "base_digest",
+    "blocks",
+    "cross_attention_paths",
+    "extra_blocks",
+    "find_layer",
+    "layer_map",
+    "layer_map_of",
+    "load_base",
+    "model_path",
+    "read_layer_map",
+    "token_table",
+]
 
 PIPELINE_CLASS = "StableDiffusionPipeline"
 
@@ -110,49 +132,37 @@ def base_digest(base: BaseModel) -> Digest:
     don't). The autoencoder is left out: concepts don't depend on it. Attached concepts don't
     count.
     """
-    tensors = sorted(_named_weights(base), key=lambda item: item[0])
-    digest = hashlib.sha256()
-    for name, tensor in tensors:
-        digest.update(f"{name} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().to("cpu", torch.float16).contiguous().numpy().data)
-    return Digest(digest.hexdigest())
+    digest = WeightDigest()
+    for name, tensor in sorted(_named_weights(base), key=lambda item: item[0]):
+        digest.add(name, tensor.shape)
+        digest.values(tensor.detach())
+    return digest.digest()
 
 
 def layer_map(base: BaseModel) -> LayerMap:
     """Read off the base what a concept for it may contain."""
-    table = token_table(base.text_encoder)
-    encoder = TextEncoder(
-        name="text_encoder",
-        width=table.embedding_dim,
-        tokens=base.text_encoder.config.max_position_embeddings,
-        vocabulary=table.num_embeddings,
-    )
     return LayerMap(
         digest=base_digest(base),
         cross_attention=tuple(f"unet.{path}" for path in cross_attention_paths(base.unet)),
-        text_encoders=(encoder,),
+        text_encoders=(describe_text_encoder("text_encoder", base.text_encoder),),
         blocks=blocks(base),
+        extra_blocks=extra_blocks(base),
     )
+
+
+def layer_map_of(source: str | Path) -> LayerMap:
+    """The layer map of a diffusers folder, whose weights are not loaded, or of a hub id."""
+    return read_layer_map(source) if Path(source).is_dir() else layer_map(load_base(source))
 
 
 def blocks(base: BaseModel) -> tuple[Block, ...]:
     """The text encoder and each UNet block with attention, in order of execution."""
-    found = [_text_encoder_block(base.text_encoder)]
-    for prefix in _unet_block_paths(base.unet):
-        layers = tuple(_attention_layers(base.unet, prefix))
-        if layers:
-            found.append(_block(f"unet.{prefix}", layers))
-    return tuple(found)
+    return attention_blocks({"text_encoder": base.text_encoder}, base.unet)
 
 
-def cross_attention_paths(unet: nn.Module) -> list[str]:
-    """Paths of the cross-attention modules in order of execution: down, mid, up."""
-    return [
-        path
-        for prefix in _unet_block_paths(unet)
-        for path in _attention_paths(unet, prefix)
-        if path.endswith(".attn2")
-    ]
+def extra_blocks(base: BaseModel) -> tuple[Block, ...]:
+    """The layers around attention, which only LoRAs of other trainers change."""
+    return feed_forward_blocks({"text_encoder": base.text_encoder}, base.unet)
 
 
 def find_layer(base: BaseModel, name: str) -> nn.Module:
@@ -167,22 +177,6 @@ def model_path(base: BaseModel, name: str) -> tuple[str, str]:
     model_name, _, path = name.partition(".")
     root = _encoder_root(base.text_encoder) if model_name == "text_encoder" else ""
     return model_name, root + path
-
-
-def bare_linear(module: Any) -> nn.Linear:
-    """The base's own linear layer, whether or not adapters are around it."""
-    linear = module.get_base_layer() if hasattr(module, "get_base_layer") else module
-    if not isinstance(linear, nn.Linear):
-        raise TypeError(f"expected a linear layer, found {type(linear).__name__}")
-    return linear
-
-
-def token_table(text_encoder: nn.Module) -> nn.Embedding:
-    """The base's own token table, whether or not concepts have rows beside it."""
-    table = text_encoder.get_input_embeddings()  # type: ignore[operator]
-    while not isinstance(table, nn.Embedding):
-        table = table.inner
-    return table
 
 
 @contextmanager
@@ -230,59 +224,4 @@ def _named_weights(base: BaseModel) -> Iterator[tuple[str, torch.Tensor]]:
         for path, tensor in model.named_parameters():
             if ".lora_" in path or ".concept_rows." in path:
                 continue
-            steps = path.removeprefix("text_model.").split(".")
-            own = [step for step in steps if step not in ("base_layer", "inner")]
-            yield f"{model_name}.{'.'.join(own)}", tensor
-
-
-def _text_encoder_block(text_encoder: nn.Module) -> Block:
-    layers = []
-    for path, attention in text_encoder.named_modules():
-        if not path.endswith(".self_attn"):
-            continue
-        name = f"text_encoder.{path.removeprefix('text_model.')}"
-        for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            source = f"{name}.{'out' if projection == 'out_proj' else 'in'}"
-            module = attention.get_submodule(projection)
-            layers.append(_linear(f"{name}.{projection}", source, Part.TEXT_ENCODER, module))
-    return _block("text_encoder", tuple(layers))
-
-
-def _attention_layers(unet: nn.Module, prefix: str) -> Iterator[Linear]:
-    for path in _attention_paths(unet, prefix):
-        name = f"unet.{path}"
-        crossed = path.endswith(".attn2")
-        for projection in ("to_q", "to_k", "to_v", "to_out.0"):
-            part, source = Part.SPATIAL, "in"
-            if projection == "to_out.0":
-                source = "out"
-            elif crossed and projection != "to_q":
-                part, source = Part.CROSS_KV, "context"
-            module = unet.get_submodule(f"{path}.{projection}")
-            yield _linear(f"{name}.{projection}", f"{name}.{source}", part, module)
-
-
-def _unet_block_paths(unet: nn.Module) -> list[str]:
-    down = [f"down_blocks.{i}" for i in range(len(unet.down_blocks))]  # type: ignore[arg-type]
-    up = [f"up_blocks.{i}" for i in range(len(unet.up_blocks))]  # type: ignore[arg-type]
-    return [*down, "mid_block", *up]
-
-
-def _attention_paths(unet: nn.Module, prefix: str) -> list[str]:
-    """Paths of the attention modules of transformer blocks below `prefix`."""
-    block = unet.get_submodule(prefix)
-    names = [name for name, _ in block.named_modules() if name.endswith((".attn1", ".attn2"))]
-    return [f"{prefix}.{name}" for name in names]
-
-
-def _linear(name: str, source: str, part: Part, module: nn.Module) -> Linear:
-    linear = bare_linear(module)
-    return Linear(
-        name=name, input=source, part=part, d_in=linear.in_features, d_out=linear.out_features
-    )
-
-
-def _block(name: str, layers: tuple[Linear, ...]) -> Block:
-    widths = {layer.input: layer.d_in for layer in layers}
-    inputs = tuple(LayerInput(name=source, width=width) for source, width in widths.items())
-    return Block(name=name, inputs=inputs, layers=layers)
+            yield f"{model_name}.{weight_name(path)}", tensor

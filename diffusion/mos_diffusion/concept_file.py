@@ -29,8 +29,8 @@ class ConceptWeights:
 
     @property
     def rank(self) -> int:
-        """The rank of the factors; 0 without any."""
-        return next((len(factors.down) for factors in self.lora.values()), 0)
+        """The highest rank that a layer's factors have; 0 without any."""
+        return max((len(factors.down) for factors in self.lora.values()), default=0)
 
 
 def save_concept(weights: ConceptWeights, path: Path) -> None:

@@ -18,6 +18,7 @@ from mos_diffusion.adapters import (
     LoraFactors,
     add_lora,
     lora_factors,
+    lora_parameters,
     remove_lora,
     set_lora_scale,
 )
@@ -26,6 +27,7 @@ from mos_diffusion.base_model import (
     bare_linear,
     blocks,
     cross_attention_paths,
+    extra_blocks,
     find_layer,
     token_table,
 )
@@ -58,13 +60,15 @@ class AttachedConcept:
         base: BaseModel,
         words: Sequence[str],
         rows: torch.Tensor,
-        layers: Sequence[str],
-        rank: int,
+        ranks: Mapping[str, int],
     ) -> None:
-        """rows: (W, L, d) fp32, first values of the embeddings; the factors are PEFT's own."""
+        """rows: (W, L, d) fp32, first values of the embeddings; ranks: of every layer with LoRA.
+
+        The factors' first values are PEFT's own.
+        """
         self.base = base
         self.words = tuple(words)
-        self.layers = tuple(layers)
+        self.layers = tuple(ranks)
         self.scale = 1.0
         self._adapter = "concept-" + "+".join(word.strip("<>") for word in words)
         self._tokenizer = base.tokenizer
@@ -73,7 +77,7 @@ class AttachedConcept:
         self._rows = ConceptRows(self._table, rows.to(base.device), len(self._tokenizer))
         base.text_encoder.set_input_embeddings(self._rows)
         try:
-            add_lora(base, self._adapter, layers, rank)
+            add_lora(base, self._adapter, ranks)
         except BaseException:
             self.detach()
             raise
@@ -137,17 +141,16 @@ class AttachedConcept:
             _copy_into(live[layer].up, factors.up)
 
     def _lora_parameters(self, model: str) -> Iterator[nn.Parameter]:
-        for layer, factors in self.lora_factors().items():
-            if layer.startswith(f"{model}."):
-                yield from factors  # type: ignore[misc]
+        layers = [layer for layer in self.layers if layer.startswith(f"{model}.")]
+        return lora_parameters(self.base, self._adapter, layers)
 
 
 def attach_concept(
     base: BaseModel, weights: ConceptWeights, *, scale: float = 1.0
 ) -> AttachedConcept:
     """Attach a tuned concept, frozen; raise `Conflict` or `InvalidRequest` if it doesn't fit."""
-    known = _layer_names(base, "all")
-    unknown = sorted(weights.lora.keys() - set(known))
+    known = _layer_names(base, "all") + _extra_layer_names(base)
+    unknown = sorted(weights.lora.keys() - set(known)) or _without_rank(weights)
     shape = (len(weights.words), len(cross_attention_paths(base.unet)), _width(base))
     rows = weights.embeddings.get(ENCODER)
     if unknown or rows is None or tuple(rows.shape) != shape:
@@ -156,8 +159,8 @@ def attach_concept(
             f"The concept {' '.join(weights.words)} does not fit this base model: {problem}.",
             hint="Use the base model that the concept was tuned on.",
         )
-    layers = [name for name in known if name in weights.lora]
-    concept = AttachedConcept(base, weights.words, rows.clone().float(), layers, weights.rank)
+    ranks = {name: len(weights.lora[name].down) for name in known if name in weights.lora}
+    concept = AttachedConcept(base, weights.words, rows.clone().float(), ranks)
     try:
         concept.load(weights)
     except ValueError as error:
@@ -189,7 +192,8 @@ def new_concept(
     """
     generator = torch.Generator().manual_seed(seed)
     rows = _initial_rows(base, len(words), class_word, generator)
-    concept = AttachedConcept(base, words, rows, _layer_names(base, layers), rank)
+    ranks = dict.fromkeys(_layer_names(base, layers), rank)
+    concept = AttachedConcept(base, words, rows, ranks)
     with torch.no_grad():
         for factors in concept.lora_factors().values():
             down = torch.empty(factors.down.shape)
@@ -208,7 +212,8 @@ def add_deltas(base: BaseModel, deltas: Mapping[str, torch.Tensor]) -> None:
     """Add dense updates (d_out, d_in) to the named layers' weights in place, rounding once."""
     for layer, delta in deltas.items():
         weight = bare_linear(find_layer(base, layer)).weight
-        weight.copy_((weight.double().cpu() + delta.double().cpu()).to(weight.dtype))
+        change = delta.double().cpu().reshape(weight.shape)
+        weight.copy_((weight.double().cpu() + change).to(weight.dtype))
 
 
 def _initial_rows(
@@ -234,6 +239,19 @@ def _layer_names(base: BaseModel, layers: Literal["all", "cross"]) -> list[str]:
         for block in blocks(base)
         for layer in block.layers
         if layers == "all" or layer.part != Part.SPATIAL
+    ]
+
+
+def _extra_layer_names(base: BaseModel) -> list[str]:
+    return [layer.name for block in extra_blocks(base) for layer in block.layers]
+
+
+def _without_rank(weights: ConceptWeights) -> list[str]:
+    """The layers whose factors are no (r, d_in) with r ≥ 1."""
+    return [
+        layer
+        for layer, factors in weights.lora.items()
+        if factors.down.dim() != 2 or not len(factors.down)
     ]
 
 

@@ -6,21 +6,15 @@ which tensors a package holds, their shapes, and how fusion is split into blocks
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from enum import StrEnum
+from collections.abc import Collection, Iterator
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mos_protocol.names import DIGEST_PATTERN
+from mos_protocol.parts import Part
 
-
-class Part(StrEnum):
-    """The three kinds of layer that fusion weighs and regularises apart."""
-
-    TEXT_ENCODER = "text_encoder"
-    CROSS_KV = "cross_kv"
-    SPATIAL = "spatial"
+__all__ = ["Block", "LayerInput", "LayerMap", "Linear", "Part", "TextEncoder"]
 
 
 class _Frozen(BaseModel):
@@ -32,7 +26,10 @@ LayerName = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)+$", max_len
 
 
 class Linear(_Frozen):
-    """One linear layer that concepts change: weight (d_out, d_in), fed by the input `input`."""
+    """One linear layer that concepts change: weight (d_out, d_in), fed by the input `input`.
+
+    A convolution of kernel size 1 is one too, at every pixel.
+    """
 
     name: LayerName
     input: LayerName
@@ -49,7 +46,7 @@ class LayerInput(_Frozen):
 
 
 class Block(_Frozen):
-    """A text encoder or one UNet block: the unit of moments files and of fusion work."""
+    """A text encoder's or one UNet block's layers: the unit of moments files and of fusion work."""
 
     name: LayerName | Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     inputs: tuple[LayerInput, ...]
@@ -69,22 +66,37 @@ class LayerMap(_Frozen):
     """All that the protocol knows of a base model.
 
     `cross_attention` lists the cross-attention layers in order of execution (down, mid, up):
-    a concept has one embedding per word and per entry.
+    a concept has one embedding per word and per entry. `blocks` are the attention layers, whose
+    moments every package holds; `extra_blocks` the layers that our own tuning leaves alone and
+    LoRAs of other trainers may change: a package that changes one holds its block's moments too.
     """
 
     digest: str = Field(pattern=DIGEST_PATTERN)
     cross_attention: tuple[LayerName, ...]
     text_encoders: tuple[TextEncoder, ...]
     blocks: tuple[Block, ...]
+    extra_blocks: tuple[Block, ...] = ()
+
+    def all_blocks(self) -> tuple[Block, ...]:
+        """The blocks, then the extra blocks."""
+        return self.blocks + self.extra_blocks
 
     def block(self, name: str) -> Block:
-        """Return the block called `name`; raises `KeyError` when there is none."""
-        for block in self.blocks:
+        """Return the block, or extra block, called `name`; raises `KeyError` without one."""
+        for block in self.all_blocks():
             if block.name == name:
                 return block
         raise KeyError(name)
 
+    def blocks_for(self, changed: Collection[str]) -> tuple[Block, ...]:
+        """The blocks whose moments a concept that changes the layers `changed` must have."""
+        return self.blocks + tuple(
+            block
+            for block in self.extra_blocks
+            if any(layer.name in changed for layer in block.layers)
+        )
+
     def layers(self) -> Iterator[Linear]:
-        """All linear layers, block by block."""
-        for block in self.blocks:
+        """All linear layers, those of the extra blocks last."""
+        for block in self.all_blocks():
             yield from block.layers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import prod
 from pathlib import Path
 
 from mos_protocol.errors import InvalidPackage
@@ -16,28 +17,45 @@ from mos_protocol.manifest import (
     read_manifest,
     sha256_of,
 )
+from mos_protocol.moments import block_of, check_moments, moments_path, moments_size_limit
 from mos_protocol.tensors import (
     CONCEPT_FORMAT,
-    MAX_ABS_MOMENT,
     MAX_ABS_WEIGHT,
-    MOMENTS_FORMAT,
     check_tensors,
     check_values,
     concept_shapes,
-    expected_files,
-    moment_shapes,
+    layer_ranks,
     read_header,
-    size_limit,
 )
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def expected_files(layer_map: LayerMap) -> set[str]:
+    """The files that every package for this base must have; previews come on top."""
+    return {CONCEPT_FILE} | {moments_path(block.name) for block in layer_map.blocks}
+
+
+def optional_files(layer_map: LayerMap) -> set[str]:
+    """The moments that a package must have where its concept changes the block."""
+    return {moments_path(block.name) for block in layer_map.extra_blocks}
+
+
+def size_limit(manifest: Manifest, layer_map: LayerMap, path: str) -> int:
+    """The most bytes that a tensor file of this package can need, header included."""
+    if path != CONCEPT_FILE:
+        raw = manifest.moments.activations == "raw"
+        return moments_size_limit(layer_map.block(block_of(path)), raw=raw)
+    shapes = concept_shapes(layer_map, len(manifest.words), manifest.rank)
+    return sum(4 * prod(shape) for shape in shapes.values()) + 512 * (len(shapes) + 1)
 
 
 def check_manifest(manifest: Manifest, layer_map: LayerMap) -> None:
     """Check what can be known before any file is sent; raise `InvalidPackage`.
 
     The base must be the one of `layer_map`, every file that the base calls for must be listed,
-    nothing else but previews, and no file larger than its content can be.
+    nothing else but previews and moments of extra blocks, and no file larger than its content
+    can be.
     """
     if manifest.base.digest != layer_map.digest:
         raise InvalidPackage(
@@ -51,9 +69,10 @@ def check_manifest(manifest: Manifest, layer_map: LayerMap) -> None:
     missing = sorted(expected - listed)
     if missing:
         raise InvalidPackage(missing[0], "missing from the package's file list")
+    allowed = expected | optional_files(layer_map)
     for entry in manifest.files:
         preview = entry.path.startswith("previews/")
-        if not preview and entry.path not in expected:
+        if not preview and entry.path not in allowed:
             raise InvalidPackage(entry.path, "the base model has no such block")
         limit = MAX_PREVIEW_BYTES if preview else size_limit(manifest, layer_map, entry.path)
         if entry.size > limit:
@@ -68,18 +87,17 @@ def check_file(path: Path, entry: FileEntry, manifest: Manifest, layer_map: Laye
             if file.read(8) != _PNG_SIGNATURE:
                 raise InvalidPackage(entry.path, "no PNG picture")
         return
-    concept = entry.path == CONCEPT_FILE
-    entries = read_header(path, entry.path, CONCEPT_FORMAT if concept else MOMENTS_FORMAT)
-    if concept:
-        allowed = concept_shapes(layer_map, len(manifest.words), manifest.rank)
-        embeddings = {name for name in allowed if name.endswith(".embeddings")}
-        check_tensors(entries, allowed, embeddings | _other_halves(entries), entry.path)
-        check_values(path, entries, MAX_ABS_WEIGHT, entry.path)
-    else:
-        block = entry.path.removeprefix("moments/").removesuffix(".safetensors")
-        allowed = moment_shapes(layer_map.block(block))
-        check_tensors(entries, allowed, set(allowed), entry.path, dtypes=("F32",))
-        check_values(path, entries, MAX_ABS_MOMENT, entry.path)
+    if entry.path != CONCEPT_FILE:
+        block = layer_map.block(block_of(entry.path))
+        check_moments(path, block, entry.path, raw=manifest.moments.activations == "raw")
+        return
+    entries = read_header(path, entry.path, CONCEPT_FORMAT)
+    ranks = layer_ranks(entries, manifest.rank, entry.path)
+    allowed = concept_shapes(layer_map, len(manifest.words), manifest.rank, ranks)
+    embeddings = {name for name in allowed if name.endswith(".embeddings")}
+    check_tensors(entries, allowed, embeddings | _other_halves(entries), entry.path)
+    _check_moments_listed(entries, manifest, layer_map)
+    check_values(path, entries, MAX_ABS_WEIGHT, entry.path)
 
 
 def check_identity(path: Path, entry: FileEntry) -> None:
@@ -106,6 +124,17 @@ def check_package(package: Path, layer_map: LayerMap) -> Manifest:
     for entry in manifest.files:
         check_file(package / entry.path, entry, manifest, layer_map)
     return manifest
+
+
+def _check_moments_listed(entries: Iterable[str], manifest: Manifest, layer_map: LayerMap) -> None:
+    """Fusion needs the moments of what the concept changes beyond the attention layers."""
+    changed = {name.rpartition(".lora.")[0] for name in entries if ".lora." in name}
+    for block in layer_map.blocks_for(changed):
+        path = moments_path(block.name)
+        if manifest.file(path) is None:
+            raise InvalidPackage(
+                path, f"missing from the package's file list: the concept changes {block.name}"
+            )
 
 
 def _other_halves(entries: Iterable[str]) -> set[str]:

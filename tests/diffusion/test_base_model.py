@@ -39,7 +39,7 @@ def test_digest_ignores_the_autoencoder_and_attached_concepts(base, random_conce
 
 def test_layer_map_counts_layers_and_shares_inputs(loaded_base):
     found = layer_map(loaded_base)
-    layers = list(found.layers())
+    layers = [layer for block in found.blocks for layer in block.layers]
     parts = [layer.part for layer in layers]
     assert parts.count(Part.TEXT_ENCODER) == 2 * 4
     assert parts.count(Part.CROSS_KV) == 16 * 2
@@ -49,6 +49,26 @@ def test_layer_map_counts_layers_and_shares_inputs(loaded_base):
     assert {layer.input for layer in layers} == set(inputs)
     assert found.text_encoders[0].width == 32
     assert found.text_encoders[0].tokens == 32
+
+
+def test_layers_around_attention_have_blocks_and_inputs_of_their_own(loaded_base):
+    found = layer_map(loaded_base)
+    layers = [layer for block in found.extra_blocks for layer in block.layers]
+    assert len(layers) == len({layer.input for layer in layers}) == 2 * 2 + 16 * 4
+    assert not {layer.input for layer in layers} & {
+        item.name for block in found.blocks for item in block.inputs
+    }
+    assert [block.name for block in found.extra_blocks] == [
+        "text_encoder.mlp",
+        *(f"{block.name}.feed_forward" for block in found.blocks[1:]),
+    ]
+    place = "unet.mid_block.attentions.0"
+    assert [layer.name for layer in found.block("unet.mid_block.feed_forward").layers] == [
+        f"{place}.proj_in",
+        f"{place}.transformer_blocks.0.ff.net.0.proj",
+        f"{place}.transformer_blocks.0.ff.net.2",
+        f"{place}.proj_out",
+    ]
 
 
 def test_blocks_are_the_ones_with_attention(loaded_base):
