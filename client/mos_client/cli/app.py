@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from mos_client.cli import failures, fusions, models, packages, registry, sampling, tuning
+from mos_client.cli import (
+    export,
+    failures,
+    fusions,
+    importing,
+    models,
+    packages,
+    registry,
+    sampling,
+    tuning,
+)
 from mos_client.cli.invocation import Invocation
 
 app = typer.Typer(
@@ -20,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("tune")(tuning.tune)
+app.command("import")(importing.import_lora)
 app.add_typer(packages.app, name="package")
 app.command("submit")(packages.submit)
 app.command("concepts")(registry.concepts)
@@ -28,6 +39,7 @@ app.command("fuse")(fusions.fuse)
 app.command("fusions")(fusions.fusions)
 app.command("models")(models.models)
 app.command("pull")(models.pull)
+app.command("export")(export.export)
 app.command("sample")(sampling.sample)
 
 

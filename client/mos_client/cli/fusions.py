@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from mos_protocol.errors import InvalidRequest, JobFailed, rebuild
+from mos_protocol.part_weights import PartWeights, numbers_by_part
 
 from mos_client.cli.invocation import CenterOption, JsonOption, TokenOption, invocation
 from mos_client.cli.progress import ProgressLine
@@ -22,6 +24,15 @@ class Solver(StrEnum):
     CLOSED_FORM = "closed-form"
     LBFGS = "lbfgs"
     AVERAGE = "average"
+    SUM = "sum"
+
+
+class Export(StrEnum):
+    """A format of other tools that the center publishes a model in as well."""
+
+    DIFFUSERS_LORA = "diffusers-lora"
+    KOHYA_LORA = "kohya-lora"
+    SINGLE_FILE = "single-file"
 
 
 def fuse(
@@ -31,7 +42,9 @@ def fuse(
     concept: Annotated[
         list[str],
         typer.Option(
-            metavar="OWNER/NAME[@VERSION][:WEIGHT]", help="A concept; give it once per concept."
+            metavar="OWNER/NAME[@VERSION][:WEIGHTS]",
+            help="A concept; give it once per concept. WEIGHTS is a number, or numbers by part: "
+            "text_encoder=0.5,cross_kv=1,spatial=0.",
         ),
     ],
     solver: Annotated[Solver, typer.Option(help="How to solve it.")] = Solver.CLOSED_FORM,
@@ -41,6 +54,22 @@ def fuse(
             min=0, help="How firmly the base is kept where no concept speaks (the center's)."
         ),
     ] = None,
+    ridge: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[PART=]VALUE", help="Regularisation; once per part (the center's)."),
+    ] = None,
+    lbfgs_steps: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[PART=]N", help="Steps of lbfgs; once per part (the center's)."),
+    ] = None,
+    refine_rounds: Annotated[
+        int,
+        typer.Option(min=0, max=3, help="Record again on the fused model and solve once more."),
+    ] = 0,
+    export: Annotated[
+        list[Export] | None,
+        typer.Option(help="Publish it in a format of other tools too; once per format."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it is published.")] = False,
     center: CenterOption = None,
     token: TokenOption = None,
@@ -49,9 +78,19 @@ def fuse(
     """Ask the center to fuse concepts into a new version of MODEL."""
     call = invocation(context, center, token, as_json)
     wanted = [parse_weighted(text) for text in concept]
+    ridges = numbers_by_part(ridge or [], float, "ridge")
+    steps = numbers_by_part(lbfgs_steps or [], int, "number of steps")
     with call.session() as session:
         fusion = session.request_fusion(
-            model, base, wanted, solver=solver.value, prior_weight=prior_weight
+            model,
+            base,
+            wanted,
+            solver=solver.value,
+            prior_weight=prior_weight,
+            ridge=ridges or None,
+            lbfgs_steps=steps or None,
+            refine_rounds=refine_rounds,
+            exports=[item.value for item in export or []],
         )
         if wait:
             fusion = follow(session, fusion)
@@ -86,20 +125,15 @@ def fusions(
 
 
 def parse_weighted(text: str) -> WeightedConcept:
-    """Parse `owner/name[@version][:weight]`; raises `InvalidRequest`, `InvalidName`."""
+    """Parse `owner/name[@version][:weights]`; raises `InvalidRequest`, `InvalidName`."""
     from mos_protocol.names import parse_concept_ref
 
     from mos_client.session import WeightedConcept
 
-    ref, colon, weight = text.partition(":")
+    ref, colon, weights = text.partition(":")
     parsed = parse_concept_ref(ref)
-    try:
-        value = float(weight) if colon else 1.0
-    except ValueError:
-        raise InvalidRequest(
-            f"{weight!r} is no weight.", hint="Write a number after the colon: ada/potter:0.8"
-        ) from None
-    return WeightedConcept(str(parsed.concept), parsed.version, value)
+    given = PartWeights.parse(weights) if colon else PartWeights()
+    return WeightedConcept(str(parsed.concept), parsed.version, given)
 
 
 def follow(session: Session, fusion: Fusion) -> Fusion:
@@ -157,8 +191,13 @@ def _description(fusion: Fusion) -> str:
             ("fusion", fusion.id),
             ("model", f"{fusion.model}{version}"),
             ("base", fusion.base),
-            ("concepts", ", ".join(f"{item.ref}:{item.weight:g}" for item in fusion.concepts)),
+            ("concepts", "  ".join(f"{item.ref}:{item.weight}" for item in fusion.concepts)),
             ("solver", fusion.solver),
+            ("prior", f"{fusion.prior_weight:g}"),
+            ("ridge", _by_part(fusion.ridge)),
+            ("steps", _by_part(fusion.lbfgs_steps)),
+            ("refined", f"{fusion.refine_rounds} times" if fusion.refine_rounds else ""),
+            ("exports", "  ".join(fusion.exports)),
             ("state", fusion.state.value),
             ("done", f"{fusion.progress.done} of {fusion.progress.total}"),
             ("now", fusion.progress.message),
@@ -167,3 +206,7 @@ def _description(fusion: Fusion) -> str:
             ("finished", moment(fusion.finished_at) if fusion.finished_at else ""),
         )
     )
+
+
+def _by_part(numbers: Mapping[str, float] | None) -> str:
+    return "  ".join(f"{part}={value:g}" for part, value in (numbers or {}).items())

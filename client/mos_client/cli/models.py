@@ -88,7 +88,7 @@ def _description(version: ModelVersion) -> str:
         ("published", moment(version.created_at)),
         ("size", size(sum(file.size for file in version.files))),
     )
-    concepts = [(item.ref, f"{item.weight:g}", " ".join(item.words)) for item in version.concepts]
+    concepts = [(item.ref, str(item.weight), " ".join(item.words)) for item in version.concepts]
     files = [(file.path, size(file.size), file.sha256[:12]) for file in version.files]
     return "\n\n".join(
         (

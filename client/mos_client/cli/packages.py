@@ -96,16 +96,42 @@ def outcome(submission: Submission) -> str:
     return f"{submission.ref} is at the center: {submission.state.value.replace('_', ' ')}."
 
 
+def finish(call: Invocation, package: Path, *, upload: bool) -> None:
+    """Upload a package that was just written, if asked, and print what there is now."""
+    from mos_protocol.manifest import read_manifest
+
+    manifest = read_manifest(package)
+    result: dict[str, object] = {
+        "package": str(package),
+        "concept": manifest.concept,
+        "digest": manifest.digest(),
+        "rank": manifest.rank,
+    }
+    if manifest.training is not None:
+        result["final_loss"] = manifest.training.final_loss
+    if manifest.source is not None:
+        result["words_from"] = manifest.source.words_from
+        result["skipped"] = manifest.source.skipped
+    text = f"{manifest.concept} is in {package}."
+    if upload:
+        submission = send(call, package)
+        result["submission"] = submission.model_dump(mode="json")
+        text += f"\n{outcome(submission)}"
+    else:
+        text += f"\nBring it to a center: mos-client submit {package}"
+    call.print(result, text)
+
+
 def _checked(call: Invocation, package: Path, base: str | None) -> Manifest:
     if base is not None:
         from mos_client.loading import hush_libraries
 
         hush_libraries()
 
-        from mos_diffusion.base_model import layer_map, load_base
+        from mos_diffusion.base_model import layer_map_of
         from mos_protocol.package import check_package
 
-        return check_package(package, layer_map(load_base(base)))
+        return check_package(package, layer_map_of(base))
     if call.center:
         with call.session() as session:
             return session.check(package)
@@ -116,20 +142,12 @@ def _checked(call: Invocation, package: Path, base: str | None) -> Manifest:
 
 
 def _description(manifest: Manifest) -> str:
-    training = manifest.training
     pairs = (
         ("concept", manifest.concept),
         ("words", " ".join(manifest.words)),
         ("class word", manifest.class_word),
         ("base", f"{manifest.base.name} ({manifest.base.digest[:12]}…)"),
-        ("method", f"{manifest.method}, rank {manifest.rank}, layers: {training.layers}"),
-        (
-            "tuned on",
-            f"{training.images} images at {training.resolution} px, {training.steps} steps of "
-            f"{training.batch_size}, seed {training.seed}",
-        ),
-        ("final loss", f"{training.final_loss:.4f}"),
-        ("prior penalty", f"{training.prior_penalty:g}" if training.prior_penalty else ""),
+        *_origin(manifest),
         ("moments", f"{manifest.moments.recording}, {manifest.moments.passes} passes"),
         ("licence", manifest.licence),
         ("consent", manifest.consent),
@@ -139,3 +157,28 @@ def _description(manifest: Manifest) -> str:
     )
     rows = [(entry.path, size(entry.size), entry.sha256[:12]) for entry in manifest.files]
     return f"{facts(pairs)}\n\n{table(('FILE', 'SIZE', 'SHA256'), rows, '')}"
+
+
+def _origin(manifest: Manifest) -> tuple[tuple[str, str], ...]:
+    """How the concept was tuned, or where it was imported from."""
+    method = f"{manifest.method}, rank {manifest.rank}"
+    if (training := manifest.training) is not None:
+        return (
+            ("method", f"{method}, layers: {training.layers}"),
+            (
+                "tuned on",
+                f"{training.images} images at {training.resolution} px, {training.steps} steps of "
+                f"{training.batch_size}, seed {training.seed}",
+            ),
+            ("final loss", f"{training.final_loss:.4f}"),
+            ("prior penalty", f"{training.prior_penalty:g}" if training.prior_penalty else ""),
+        )
+    if (source := manifest.source) is not None:
+        words = f"trigger {source.trigger!r}" if source.trigger else source.words_from
+        return (
+            ("method", method),
+            ("imported from", f"{source.file} ({source.sha256[:12]}…)"),
+            ("words from", words.replace("_", " ")),
+            ("modules left out", str(source.skipped) if source.skipped else ""),
+        )
+    return (("method", method),)

@@ -21,6 +21,7 @@ HEAVY = {"torch", "diffusers", "transformers", "accelerate", "peft"}
 UNUSED_BY_HELP = {"grpc", "httpx", "pydantic", "numpy", "fastapi", "sqlalchemy"}
 COMMANDS = [
     "tune",
+    "import",
     "package",
     "submit",
     "concepts",
@@ -29,6 +30,7 @@ COMMANDS = [
     "fusions",
     "models",
     "pull",
+    "export",
     "sample",
 ]
 

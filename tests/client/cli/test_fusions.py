@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from mos_center.domain import models
+from mos_client.cli import fusions
 from mos_client.cli.fusions import parse_weighted
-from mos_client.session import WeightedConcept
+from mos_client.session import PartWeights, WeightedConcept
 from mos_protocol.errors import EDGES, InvalidRequest
 
 RUNNING = {"state": "running", "progress": {"done": 1, "total": 2, "message": "text_encoder"}}
@@ -21,17 +23,24 @@ REQUEST = ("fuse", "demo", "--base", "tiny", "--concept", "ada/ball@1:0.5", "--c
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("ada/ball", WeightedConcept("ada/ball", None, 1.0)),
-        ("ada/ball@3", WeightedConcept("ada/ball", 3, 1.0)),
-        ("ada/ball:0.5", WeightedConcept("ada/ball", None, 0.5)),
-        ("ada/ball@3:1e-1", WeightedConcept("ada/ball", 3, 0.1)),
+        ("ada/ball", WeightedConcept("ada/ball", None)),
+        ("ada/ball@3", WeightedConcept("ada/ball", 3)),
+        ("ada/ball:0.5", WeightedConcept("ada/ball", None, PartWeights.uniform(0.5))),
+        ("ada/ball@3:1e-1", WeightedConcept("ada/ball", 3, PartWeights.uniform(0.1))),
+        (
+            "ada/ball:text_encoder=0.5,spatial=0",
+            WeightedConcept("ada/ball", None, PartWeights(0.5, 1, 0)),
+        ),
     ],
 )
-def test_a_concept_may_have_a_version_and_a_weight(text, expected):
+def test_a_concept_may_have_a_version_and_weights(text, expected):
     assert parse_weighted(text) == expected
 
 
-@pytest.mark.parametrize("text", ["ball", "ada/ball:", "ada/ball:x", "ada/ball@x", "ada/ball@1@2"])
+@pytest.mark.parametrize(
+    "text",
+    ["ball", "ada/ball:", "ada/ball:x", "ada/ball:unet=1", "ada/ball:nan", "ada/ball@x", "a/b@1@2"],
+)
 def test_a_malformed_concept_is_refused(text):
     with pytest.raises(InvalidRequest):
         parse_weighted(text)
@@ -52,6 +61,47 @@ def test_fuse_sends_concepts_versions_weights_and_solver(ask, center):
 def test_fuse_leaves_the_prior_weight_to_the_center_by_default(ask, center):
     ask(*REQUEST)
     assert "prior_weight" not in json.loads(center.requests[-1][3])
+
+
+def test_fuse_sends_what_is_chosen_per_part_and_shows_it(ask, center):
+    outcome = ask(
+        *("fuse", "demo", "--base", "tiny", "--concept", "ada/ball@1:spatial=0.5"),
+        *("--solver", "lbfgs", "--ridge", "0.01", "--ridge", "spatial=0.1"),
+        *("--lbfgs-steps", "spatial=20", "--refine-rounds", "1"),
+        *("--export", "kohya-lora", "--export", "single-file"),
+    )
+    assert outcome.code == 0
+    body = json.loads(center.requests[-1][3])
+    assert body["concepts"][0]["weight"] == {"text_encoder": 1, "cross_kv": 1, "spatial": 0.5}
+    assert body["ridge"] == {"text_encoder": 0.01, "cross_kv": 0.01, "spatial": 0.1}
+    assert (body["lbfgs_steps"], body["refine_rounds"]) == ({"spatial": 20}, 1)
+    assert body["exports"] == ["kohya-lora", "single-file"]
+    shown = ask("fusions", next(iter(center.fusions))).out
+    assert "ada/ball@1:text_encoder=1,cross_kv=1,spatial=0.5" in shown
+    assert "spatial=0.1" in shown
+    assert "kohya-lora  single-file" in shown
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--ridge", "unet=1"),
+        ("--lbfgs-steps", "1.5"),
+        ("--refine-rounds", "9"),
+        ("--export", "onnx"),
+        ("--concept", "ada/ball:heavy"),
+    ],
+)
+def test_an_option_that_makes_no_sense_never_reaches_the_center(ask, center, option):
+    outcome = ask(*REQUEST, *option)
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.err
+    assert center.requests == []
+
+
+def test_every_choice_of_the_center_can_be_made():
+    assert [*fusions.Solver] == [*models.Solver]
+    assert [*fusions.Export] == [*models.Export]
 
 
 def test_fuse_and_wait_ends_with_the_version_to_pull(ask, center):

@@ -111,3 +111,14 @@ def test_tune_without_a_center_says_how_to_bring_the_package_there(run, wanted, 
     assert outcome.json["package"] == str(tmp_path / "package")
     checked = run("package", "check", tmp_path / "package", "--base", wanted[3])
     assert checked.code == 0
+
+
+def test_tune_can_be_told_how_to_keep_what_it_records(run, wanted, tmp_path):
+    outcome = run(*wanted, "--activations", "raw", "--moments-accuracy", "0.001")
+    assert outcome.code == 0
+    told = read_manifest(tmp_path / "package").moments
+    assert (told.recording, told.activations, told.accuracy) == ("data", "raw", 0.001)
+
+
+def test_an_accuracy_out_of_range_is_refused_at_once(run, wanted):
+    assert run(*wanted, "--moments-accuracy", "0.5").code == 2

@@ -8,13 +8,15 @@ from fake_center import TOKEN
 from mos_client.cli.invocation import Invocation
 from mos_client.cli.tuning_base import load_prior
 from mos_protocol.errors import InvalidRequest
+from mos_protocol.moments import MOMENTS_FORMAT
 from safetensors.numpy import save
+from tiny_package import coded_moment
 
 
 def test_the_centers_prior_is_fetched_once_and_read_by_block(center, tmp_path):
     for block in center.layer_map.blocks:
-        moments = {block.inputs[0].name: np.ones(36, np.float32)}
-        center.prior[block.name] = save(moments, metadata={"format": "mos-moments/1"})
+        moments = coded_moment(block.inputs[0].name, np.eye(8))
+        center.prior[block.name] = save(moments, metadata={"format": MOMENTS_FORMAT})
     call = Invocation(center.url, TOKEN)
     with call.session() as session:
         registered = session.base("tiny")
