@@ -19,15 +19,18 @@ _STRIP_BYTES = 1 << 19
 
 
 def add_delta(weight: Tensor, up: Tensor, down: Tensor) -> Tensor:
-    """W₀ + up·down in the dtype of `weight`; up (d_out, R) and down (R, d_in) float32."""
-    total = weight.to(torch.float64, copy=True)
+    """W₀ + up·down in the dtype of `weight`; up (d_out, R) and down (R, d_in) float32.
+
+    The weight is (d_out, d_in), or (d_out, d_in, 1, 1) for a 1×1 convolution.
+    """
+    total = weight.to(torch.float64, copy=True).reshape(weight.shape[:2])
     columns, rows = up.double().T.contiguous(), down.double()
     height = max(1, _STRIP_BYTES // (8 * total.shape[1]))
     for start in range(0, len(total), height):
         strip = total[start : start + height]
         for column, row in zip(columns, rows, strict=True):
             strip.addr_(column[start : start + height], row)
-    return round_to(total, weight.dtype)
+    return round_to(total, weight.dtype).reshape(weight.shape)
 
 
 def round_to(values: Tensor, dtype: torch.dtype) -> Tensor:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from mos_diffusion.concept_tokens import token_names, with_concept_tokens
+from mos_diffusion.tensor_file import write_all
 from mos_protocol.errors import InvalidRequest
 from mos_protocol.layer_map import LayerMap
 from torch import Tensor
@@ -21,7 +22,6 @@ from transformers import CLIPTokenizer
 from mos_center.fusion.components import copy_component, write_json
 from mos_center.fusion.delta import round_to
 from mos_center.fusion.sources import ConceptSource
-from mos_center.fusion.tensor_file import write_all
 
 FORMAT = "mos-concepts/1"
 CONCEPTS_FILE = "concepts.safetensors"
@@ -46,7 +46,7 @@ def word_rows(concepts: Sequence[ConceptSource], encoder: str) -> list[WordRows]
     """All words of all concepts, in the order of the request."""
     found = []
     for concept in concepts:
-        embeddings = concept.weights().embeddings[encoder]
+        embeddings = concept.load().embeddings[encoder]
         found += [
             WordRows(word, rows)
             for word, rows in zip(concept.manifest.words, embeddings, strict=True)
@@ -133,7 +133,7 @@ def write_concepts(
         "concepts": [
             {
                 "name": concept.ref,
-                "weight": concept.weight,
+                "weight": concept.weights.to_json(),
                 "package": concept.manifest.digest(),
                 "words": list(concept.manifest.words),
                 "class_word": concept.manifest.class_word,

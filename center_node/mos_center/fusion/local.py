@@ -5,20 +5,24 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from mos_diffusion.base_model import layer_map, load_base
+from mos_diffusion.base_model import read_layer_map
 from mos_protocol.errors import Conflict, InvalidRequest
 from mos_protocol.layer_map import LayerMap
-from mos_protocol.manifest import read_manifest
-from mos_protocol.package import check_package
+from mos_protocol.manifest import CONCEPT_FILE, Manifest, read_manifest
+from mos_protocol.names import Digest
+from mos_protocol.package import check_file, check_manifest
+from mos_protocol.part_weights import PartWeights
 from mos_protocol.words import check_words
 
-from mos_center.fusion.block import fuse_block
-from mos_center.fusion.publish import Recipe, write_model
+from mos_center.fusion.parallel import Stopwatch, workers
+from mos_center.fusion.publish import write_model
+from mos_center.fusion.recipe import Recipe
 from mos_center.fusion.settings import FusionSettings
-from mos_center.fusion.sources import BaseSource, ConceptSource, OpenFile
+from mos_center.fusion.sources import BaseSource, ConceptSource, local_file
+from mos_center.fusion.steps import fused_blocks, fusion_steps
+from mos_center.fusion.sums_cache import SumsCache
 
 Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all, and what is being done now."""
@@ -26,54 +30,91 @@ Progress = Callable[[int, int, str], None]
 
 def fuse_local(
     base: Path,
-    packages: Sequence[tuple[Path, float]],
+    packages: Sequence[tuple[Path, PartWeights]],
     settings: FusionSettings,
     out: Path,
     prior: Mapping[str, Path] | None = None,
     on_progress: Progress = lambda done, total, message: None,
+    *,
+    sums: Path | None = None,
+    withdrawn: Sequence[Path] = (),
+    exports: Sequence[str] = (),
 ) -> dict[str, object]:
-    """Fuse `packages` (folder, weight) on the base folder into `out`; return the report.
+    """Fuse `packages` (folder, weights) on the base folder into `out`; return the report.
 
-    `prior` maps every block to its file of prior moments; a prior weight above 0 needs it.
-    Packages are checked first. `out` must not exist; it appears complete or not at all.
-    Raises `InvalidRequest`, `InvalidPackage`, `Conflict` or `JobFailed`.
+    `prior` maps every block to its file of prior moments; a prior weight above 0 needs it. With a
+    folder of `sums`, a fusion with one concept more or less than an earlier one reads the moments
+    of that one only; a concept that went out must be named in `withdrawn`. The report that is
+    returned also has `seconds` per phase, and `reused`: how many concepts were not read.
+
+    Packages are checked before they are read. `out` must not exist; it appears complete or not at
+    all. Raises `InvalidRequest`, `InvalidPackage`, `Conflict` or `JobFailed`.
     """
+    watch = Stopwatch()
     _check_request(packages, settings, out, prior)
     on_progress(0, 1, "reading the base model")
-    layers = layer_map(load_base(base))
+    with watch.phase("base"):
+        layers = read_layer_map(base)
+    manifests = [read_manifest(folder) for folder, _ in packages]
     source = BaseSource(
-        name=read_manifest(packages[0][0]).base.name,
+        name=manifests[0].base.name,
         folder=base,
         layer_map=layers,
-        prior={block: _local(path) for block, path in (prior or {}).items()},
+        prior={block: local_file(path) for block, path in (prior or {}).items()},
     )
-    concepts = [_concept(folder, weight, layers) for folder, weight in packages]
-    check_words((item.manifest.concept, item.manifest.words) for item in concepts)
-    recipe = Recipe(source, concepts, settings)
+    concepts = [
+        _concept(folder, weights, manifest)
+        for (folder, weights), manifest in zip(packages, manifests, strict=True)
+    ]
+    check_words((item.concept, item.words) for item in manifests)
+    gone = {}
+    for folder in withdrawn:
+        manifest = read_manifest(folder)
+        gone[manifest.digest()] = _concept(folder, PartWeights(), manifest), folder
+    cache = None if sums is None else SumsCache(sums)
+    recipe = Recipe(
+        source,
+        concepts,
+        settings,
+        tuple(exports),
+        lambda digest: gone[digest][0] if digest in gone else None,
+    )
+    on_progress(0, 1, "checking the packages")
+    with watch.phase("check"):
+        reused = _check_packages(recipe, packages, gone, cache)
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        return _fuse(recipe, work, out, on_progress)
+        report = _fuse(recipe, work, out, cache, watch, on_progress)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    return {**report, "seconds": _seconds(watch), "reused": reused}
 
 
-def _fuse(recipe: Recipe, work: Path, out: Path, on_progress: Progress) -> dict[str, object]:
+def _fuse(
+    recipe: Recipe,
+    work: Path,
+    out: Path,
+    cache: SumsCache | None,
+    watch: Stopwatch,
+    on_progress: Progress,
+) -> dict[str, object]:
     """Fuse block by block inside `work`, then move the finished folder to `out`."""
-    blocks = recipe.base.layer_map.blocks
-    total = len(blocks) + 1
-    for done, block in enumerate(blocks):
-        on_progress(done, total, f"fusing {block.name}")
-        fuse_block(recipe.base, block, recipe.concepts, recipe.settings, work)
-    on_progress(len(blocks), total, "writing the model")
-    report = write_model(recipe, work, work / "model")
-    (work / "model").rename(out)
+    steps = fusion_steps(recipe, work, cache, watch)
+    total = len(steps) + 1
+    for done, step in enumerate(steps):
+        on_progress(done, total, step.name)
+        step.run()
+    on_progress(len(steps), total, "writing the model")
+    with watch.phase("write"):
+        report = write_model(recipe, fused_blocks(recipe, work), work / "model")
+        (work / "model").rename(out)
     on_progress(total, total, "done")
     return report
 
 
 def _check_request(
-    packages: Sequence[tuple[Path, float]],
+    packages: Sequence[tuple[Path, PartWeights]],
     settings: FusionSettings,
     out: Path,
     prior: Mapping[str, Path] | None,
@@ -89,15 +130,44 @@ def _check_request(
         )
 
 
-def _concept(folder: Path, weight: float, layers: LayerMap) -> ConceptSource:
-    """A package folder as a source, after it was checked from end to end."""
-    manifest = check_package(folder, layers)
-    files = {entry.path: _local(folder / entry.path) for entry in manifest.files}
-    return ConceptSource(manifest.concept, weight, manifest, files)
+def _check_packages(
+    recipe: Recipe,
+    packages: Sequence[tuple[Path, PartWeights]],
+    gone: Mapping[Digest, tuple[ConceptSource, Path]],
+    cache: SumsCache | None,
+) -> int:
+    """Check all that will be read of every package; return how many need no moments read."""
+    layer_map = recipe.base.layer_map
+    digests = [concept.digest for concept in recipe.concepts]
+    reuse = None
+    if cache is not None and recipe.settings.solves:
+        reuse = cache.nearest(recipe.base.digest, digests, gone.__contains__)
+    held = set() if reuse is None else set(digests) - set(reuse.added)
+    for (folder, _), concept in zip(packages, recipe.concepts, strict=True):
+        _check_package(folder, concept.manifest, layer_map, moments=concept.digest not in held)
+    for digest in () if reuse is None else reuse.withdrawn:
+        source, folder = gone[digest]
+        _check_package(folder, source.manifest, layer_map, moments=True)
+    return len(held)
 
 
-def _local(path: Path) -> OpenFile:
-    def opened() -> AbstractContextManager[Path]:
-        return nullcontext(path)
+def _check_package(folder: Path, manifest: Manifest, layer_map: LayerMap, *, moments: bool) -> None:
+    check_manifest(manifest, layer_map)
+    for entry in manifest.files:
+        if moments or entry.path == CONCEPT_FILE:
+            check_file(folder / entry.path, entry, manifest, layer_map)
 
-    return opened
+
+def _concept(folder: Path, weights: PartWeights, manifest: Manifest) -> ConceptSource:
+    files = {entry.path: local_file(folder / entry.path) for entry in manifest.files}
+    return ConceptSource(manifest.concept, weights, manifest, files)
+
+
+def _seconds(watch: Stopwatch) -> dict[str, float]:
+    """Seconds per phase as they pass on the clock; phases that ran side by side are divided."""
+    side_by_side = {"read", "solve", "measure"}
+    count = workers()
+    return {
+        name: seconds / count if name in side_by_side else seconds
+        for name, seconds in watch.seconds.items()
+    }

@@ -8,7 +8,15 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from mos_center.fusion.report import LayerReport, summarise, warnings
+from mos_center.fusion.report import (
+    BlockReport,
+    LayerReport,
+    by_part,
+    collisions,
+    concept_residual,
+    summarise,
+    warnings,
+)
 from mos_center.fusion.settings import FusionSettings, Solver
 from mos_center.fusion.sources import BaseSource, ConceptSource
 
@@ -44,7 +52,8 @@ _DELTA = """## Files
   (R, d_in) float32. With W the base's weight as float64, add `up[:, k]` ⊗ `down[k, :]` in float64
   for k = 0 … R−1 in this order, round to float32, then to the base's dtype when that is a 16-bit
   one: these are the published weights, bit for bit.
-- `report.json`: objective, residual and norms of every layer.
+- `report.json`: objective, residual, ridge, conditioning and norms of every layer, and what every
+  concept keeps in it; `quality.png` shows it.
 """
 
 
@@ -52,9 +61,11 @@ def model_card(
     base: BaseSource,
     concepts: Sequence[ConceptSource],
     settings: FusionSettings,
-    layers: Sequence[LayerReport],
+    blocks: Sequence[BlockReport],
 ) -> str:
     """The whole README as markdown."""
+    layers = [layer for block in blocks for layer in block.layers]
+    refs = [concept.ref for concept in concepts]
     trigger = " ".join(concepts[0].manifest.words)
     sections = [
         _FRONT + f"\n# {len(concepts)} concepts on {base.name}\n",
@@ -62,15 +73,17 @@ def model_card(
         _USE.format(prompt=f"a photo of {trigger}"),
         _settings(settings),
         _residuals(layers),
+        _kept(blocks, layers, refs),
+        _warnings(layers, refs, settings),
         _DELTA,
     ]
-    return "\n".join(sections)
+    return "\n".join(filter(None, sections))
 
 
 def _concept_table(base: BaseSource, concepts: Sequence[ConceptSource]) -> str:
     rows = "".join(
         f"| {concept.ref} | `{' '.join(concept.manifest.words)}` | {concept.manifest.class_word} "
-        f"| {concept.weight:g} | {_line(concept.manifest.licence) or 'not stated'} "
+        f"| {_weights(concept)} | {_line(concept.manifest.licence) or 'not stated'} "
         f"| {_line(concept.manifest.description)} |\n"
         for concept in concepts
     )
@@ -86,7 +99,7 @@ def _settings(settings: FusionSettings) -> str:
     ridge = ", ".join(f"{part.value} {value:g}" for part, value in settings.ridge.items())
     steps = ", ".join(f"{part.value} {value}" for part, value in settings.lbfgs_steps.items())
     lines = [f"- solver: {settings.solver.value}"]
-    if settings.solver is not Solver.AVERAGE:
+    if settings.solves:
         lines += [f"- ridge towards the average, relative: {ridge}"]
         lines += [f"- weight of the base's prior: {settings.prior_weight:g}"]
     if settings.solver is Solver.LBFGS:
@@ -96,18 +109,52 @@ def _settings(settings: FusionSettings) -> str:
 
 def _residuals(layers: Sequence[LayerReport]) -> str:
     rows = "".join(
-        f"| {part.part.value} | {part.layers} | 1 | {part.average:.4f} | {part.result:.4f} "
-        f"| {part.growth:.2f} |\n"
-        for part in summarise(layers)
+        f"| {part.value} | {summary.layers} | 1 | {summary.average:.4f} | {summary.result:.4f} "
+        f"| {summary.growth:.2f} |\n"
+        for part, summary in ((part, summarise(own)) for part, own in by_part(layers).items())
     )
-    notes = "".join(f"- {_line(text)}\n" for text in warnings(layers))
     return (
         "Squared error of the concepts' own layer outputs, relative to the base's (0 is perfect), "
         "and the largest\n‖delta‖ of a layer relative to its largest single concept:\n\n"
         "| part | layers | base | plain average | this model | growth |\n"
-        "|---|---|---|---|---|---|\n"
-        f"{rows}" + (f"\nWarnings:\n\n{notes}" if notes else "")
+        f"|---|---|---|---|---|---|\n{rows}"
     )
+
+
+def _kept(blocks: Sequence[BlockReport], layers: Sequence[LayerReport], refs: Sequence[str]) -> str:
+    """What every concept keeps of its own change, and which pairs are most in each other's way."""
+    parts = by_part(layers)
+    rows = ""
+    for index, ref in enumerate(refs):
+        shares = [1 - concept_residual(own, index) for own in (*parts.values(), layers)]
+        rows += f"| {ref} | {' | '.join(f'{share:.0%}' for share in shares)} |\n"
+    pairs = "".join(
+        f"- {refs[i]} and {refs[j]}: {share:.0%}\n"
+        for i, j, share in collisions(blocks, len(refs))[:3]
+    )
+    return (
+        "Share of each concept's own change that is kept on its own inputs:\n\n"
+        f"| concept | {' | '.join(parts)} | all |\n|---|{'---|' * len(parts)}---|\n{rows}"
+        + (
+            f"\nPairs that pull the layers apart most, and the share lost by it:\n\n{pairs}"
+            if pairs
+            else ""
+        )
+        + "\n![kept per block and concept](quality.png)\n"
+    )
+
+
+def _warnings(layers: Sequence[LayerReport], refs: Sequence[str], settings: FusionSettings) -> str:
+    notes = "".join(f"- {_line(text)}\n" for text in warnings(layers, refs, settings.ridge))
+    return f"Warnings:\n\n{notes}" if notes else ""
+
+
+def _weights(concept: ConceptSource) -> str:
+    """One number, or one per part."""
+    weights = concept.weights.to_json()
+    if isinstance(weights, dict):
+        return ", ".join(f"{part} {value:g}" for part, value in weights.items())
+    return f"{weights:g}"
 
 
 def _line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The least-squares problem of one block, reduced to what the concepts' LoRAs span.
+"""The least-squares problem of one layer input, reduced to what the concepts' LoRAs span.
 
     f(D) = tr(D G Dᵀ) − 2 tr(C Dᵀ)        G = Σ Gᵢ,   C = Σ αᵢ ΔWᵢ Gᵢ        (f(0) = 0)
     F(D) = f(D) + ρ tr(D G₀ Dᵀ) + λ‖D − D̄‖²                D̄ = (1/N) Σ αᵢ ΔWᵢ
@@ -13,26 +13,31 @@ into the layer, G₀ that of generic inputs, R columns of Q, d_in and d_out of t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from mos_protocol.errors import InvalidRequest
-from mos_protocol.layer_map import Block, Linear, Part
+from mos_protocol.layer_map import Linear, Part
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from mos_diffusion.edlora import LoraFactors
+from mos_center.fusion.sums import ConceptUpdate, InputSums
+
+__all__ = ["ConceptUpdate", "InputProblem", "LayerProblem", "Share", "gather", "objective"]
 
 
 @dataclass(frozen=True)
-class ConceptUpdate:
-    """What one concept asks of a block: its weight α, and factors for the layers it changed."""
+class Share:
+    """One concept in one layer, on reduced coordinates: αᵢ ΔWᵢ = Q (up @ down).
 
-    name: str
-    weight: float
-    factors: Mapping[str, LoraFactors]
+    up: (R, r), with the weight. down: (r, d_in). asked: αᵢ² tr(ΔWᵢ Gᵢ ΔWᵢᵀ). norm: ‖αᵢ ΔWᵢ‖.
+    """
+
+    concept: int
+    up: Tensor
+    down: Tensor
+    asked: float
+    norm: float
 
 
 @dataclass
@@ -41,8 +46,7 @@ class LayerProblem:
 
     basis: Q (d_out, R). average: Ē (R, d_in) with D̄ = Q Ē. target: K = QᵀC (R, d_in).
     pull: B = K − (G + ρG₀)Ē, minus half the gradient of F at Ē; exactly 0 for a single concept.
-    asked: Σ αᵢ² tr(ΔWᵢ Gᵢ ΔWᵢᵀ), so that f(D) + asked is the summed squared error of D.
-    largest_norm: max ‖αᵢ ΔWᵢ‖ over the concepts.
+    shares: one per concept that changes the layer.
     """
 
     layer: Linear
@@ -50,8 +54,17 @@ class LayerProblem:
     average: Tensor
     target: Tensor
     pull: Tensor
-    asked: float = 0.0
-    largest_norm: float = 0.0
+    shares: list[Share] = field(default_factory=list)
+
+    @property
+    def asked(self) -> float:
+        """f(D) + asked is the summed squared error of D."""
+        return sum(share.asked for share in self.shares)
+
+    @property
+    def largest_norm(self) -> float:
+        """max ‖αᵢ ΔWᵢ‖ over the concepts."""
+        return max((share.norm for share in self.shares), default=0.0)
 
 
 @dataclass
@@ -60,6 +73,7 @@ class InputProblem:
 
     name: str
     part: Part
+    concepts: int
     gram: Tensor
     prior: Tensor | None
     layers: list[LayerProblem] = field(default_factory=list)
@@ -75,98 +89,39 @@ def objective(problem: LayerProblem, gram: Tensor, reduced: Tensor) -> float:
     return float(((reduced @ gram - 2 * problem.target) * reduced).sum())
 
 
-def gather_block(
-    block: Block,
-    updates: Sequence[ConceptUpdate],
-    moments: Iterable[Mapping[str, Tensor]],
-    prior: Mapping[str, Tensor] | None,
-    prior_weight: float,
-) -> list[InputProblem]:
-    """Build the problems of a block; layers that no concept changed are left out.
+def gather(
+    layers: Sequence[Linear],
+    updates: Mapping[str, ConceptUpdate],
+    sums: InputSums,
+    prior: Tensor | None = None,
+    prior_weight: float = 0.0,
+) -> InputProblem:
+    """Build the problem of the layers that share one input; those that no concept changed are out.
 
-    `moments` yields one mapping input → Gᵢ (d, d) per concept, in the order of `updates`, and is
-    consumed one by one, so that one concept's moments are in memory at a time.
-    Raises `InvalidRequest` for a tensor that is missing, misshapen or not finite.
+    updates: by the keys of `sums`, in the order of the request. prior: G₀ (d, d), which also
+    stands in for moments that concepts lack. Raises `InvalidRequest` for what does not fit.
     """
     if prior_weight > 0 and prior is None:
         raise InvalidRequest(
-            f"A prior weight of {prior_weight} needs the base's prior moments of {block.name}.",
+            f"A prior weight of {prior_weight:g} needs the base's prior moments of "
+            f"{layers[0].input}.",
             hint="Record the prior when the base is registered, or set the prior weight to 0.",
         )
-    changed = {name for update in updates for name in update.factors}
-    layers = [layer for layer in block.layers if layer.name in changed]
-    widths = {layer.input: layer.d_in for layer in layers}
-    for update in updates:
-        _check_update(update, layers)
-    grams, projected = _accumulate(layers, widths, updates, moments)
-    problems: dict[tuple[str, Part], InputProblem] = {}
+    for update in updates.values():
+        check_update(update, layers)
+    gram = sums.total(prior)
+    held = None if prior is None or prior_weight == 0 else prior_weight * prior
+    problem = InputProblem(layers[0].input, layers[0].part, len(updates), gram, held)
+    curvature = problem.curvature
     for layer in layers:
-        key = (layer.input, layer.part)
-        if key not in problems:
-            known = None
-            if prior is not None and prior_weight > 0:
-                known = prior_weight * _moment(prior, layer.input, layer.d_in, "the base's prior")
-            problems[key] = InputProblem(layer.input, layer.part, grams[layer.input], known)
-        problem = problems[key]
-        reduced = _layer_problem(layer, updates, projected, problem.curvature)
-        if reduced.basis.shape[1]:
+        reduced = _reduce(layer, updates, sums, curvature)
+        if reduced is not None:
             problem.layers.append(reduced)
-    return [problem for problem in problems.values() if problem.layers]
-
-
-def _accumulate(
-    layers: Sequence[Linear],
-    widths: Mapping[str, int],
-    updates: Sequence[ConceptUpdate],
-    moments: Iterable[Mapping[str, Tensor]],
-) -> tuple[dict[str, Tensor], dict[tuple[int, str], Tensor]]:
-    """Return G per input, and downᵢ Gᵢ (r, d_in) per concept index and layer name."""
-    grams = {name: torch.zeros(width, width, dtype=torch.float64) for name, width in widths.items()}
-    projected: dict[tuple[int, str], Tensor] = {}
-    for index, (update, recorded) in enumerate(zip(updates, moments, strict=True)):
-        own = {name: _moment(recorded, name, width, update.name) for name, width in widths.items()}
-        for name, moment in own.items():
-            grams[name] += moment
-        for layer in layers:
-            if layer.name in update.factors:
-                down = update.factors[layer.name].down.double()
-                projected[index, layer.name] = down @ own[layer.input]
-    return grams, projected
-
-
-def _layer_problem(
-    layer: Linear,
-    updates: Sequence[ConceptUpdate],
-    projected: Mapping[tuple[int, str], Tensor],
-    curvature: Tensor,
-) -> LayerProblem:
-    """Reduce one layer: orthonormal basis of the ups, then average, target and pull on it."""
-    involved = [index for index, update in enumerate(updates) if layer.name in update.factors]
-    ups = {index: updates[index].factors[layer.name].up.double() for index in involved}
-    stacked = torch.cat(list(ups.values()), dim=1)
-    # Columns that are zero (a LoRA that never trained) span nothing and would only widen the delta.
-    stacked = stacked[:, stacked.abs().amax(dim=0) > 0]
-    basis = torch.linalg.qr(stacked).Q
-    size = (basis.shape[1], layer.d_in)
-    average, target, pull = (torch.zeros(size, dtype=torch.float64) for _ in range(3))
-    problem = LayerProblem(layer, basis, average, target, pull)
-    for index, up in ups.items():
-        weight = updates[index].weight
-        down, seen = updates[index].factors[layer.name].down.double(), projected[index, layer.name]
-        ups_here = weight * (basis.T @ up)
-        average += ups_here @ (down / len(updates))
-        target += ups_here @ seen
-        # The difference of what this concept sees and what all see: with one concept and no prior
-        # it is exactly zero, not only to rounding.
-        pull += ups_here @ (seen - (down / len(updates)) @ curvature)
-        inner = up.T @ up
-        problem.asked += weight**2 * float((inner * (seen @ down.T)).sum())
-        norm = abs(weight) * math.sqrt(max(0.0, float((inner * (down @ down.T)).sum())))
-        problem.largest_norm = max(problem.largest_norm, norm)
     return problem
 
 
-def _check_update(update: ConceptUpdate, layers: Sequence[Linear]) -> None:
+def check_update(update: ConceptUpdate, layers: Sequence[Linear]) -> None:
+    """Raise `InvalidRequest` for a weight or factors that can't be used."""
     if not math.isfinite(update.weight):
         raise InvalidRequest(f"The weight of {update.name} is {update.weight!r}.")
     for layer in layers:
@@ -185,14 +140,52 @@ def _check_update(update: ConceptUpdate, layers: Sequence[Linear]) -> None:
             )
 
 
-def _moment(moments: Mapping[str, Tensor], name: str, width: int, whose: str) -> Tensor:
-    """Return the moment (d, d) fp64 of input `name`, checked."""
-    moment = moments.get(name)
-    if moment is None or moment.shape != (width, width):
-        shape = None if moment is None else tuple(moment.shape)
-        raise InvalidRequest(
-            f"{whose}: the moment of {name} is {shape or 'missing'}; expected {(width, width)}."
-        )
-    if not moment.isfinite().all():
-        raise InvalidRequest(f"{whose}: the moment of {name} has values that are not finite.")
-    return moment.double()
+def _reduce(
+    layer: Linear, updates: Mapping[str, ConceptUpdate], sums: InputSums, curvature: Tensor
+) -> LayerProblem | None:
+    """One layer: orthonormal basis of the ups, then average, target and pull on it."""
+    involved = {
+        key: (index, update)
+        for index, (key, update) in enumerate(updates.items())
+        if layer.name in update.factors
+    }
+    ups = [update.factors[layer.name].up.to(curvature) for _, update in involved.values()]
+    basis = _basis(ups)
+    if basis is None:
+        return None
+    weights = [update.weight for _, update in involved.values()]
+    here = [weight * (basis.T @ up) for weight, up in zip(weights, ups, strict=True)]
+    downs = [update.factors[layer.name].down.to(curvature) for _, update in involved.values()]
+    seen = [sums.concepts[key].rows[layer.name] for key in involved]
+    stacked, shared = torch.cat(here, dim=1), torch.cat(downs) / len(updates)
+    seen_by_all = torch.cat(seen)
+    return LayerProblem(
+        layer,
+        basis,
+        average=stacked @ shared,
+        target=stacked @ seen_by_all,
+        # The difference of what each concept sees and what all see: with one concept and no prior
+        # it is exactly zero, not only to rounding.
+        pull=stacked @ (seen_by_all - shared @ curvature),
+        shares=[
+            _share(index, up, down, rows)
+            for (index, _), up, down, rows in zip(involved.values(), here, downs, seen, strict=True)
+        ],
+    )
+
+
+def _share(concept: int, up: Tensor, down: Tensor, seen: Tensor) -> Share:
+    inner = up.T @ up
+    asked = float((inner * (seen @ down.T)).sum())
+    norm = math.sqrt(max(0.0, float((inner * (down @ down.T)).sum())))
+    return Share(concept, up, down, max(0.0, asked), norm)
+
+
+def _basis(ups: Sequence[Tensor]) -> Tensor | None:
+    """Orthonormal columns that span the ups; None when nothing changes the layer."""
+    if not ups:
+        return None
+    stacked = torch.cat(list(ups), dim=1)
+    # Columns that are zero (a LoRA that never trained) span nothing and would only widen the delta.
+    stacked = stacked[:, stacked.abs().amax(dim=0) > 0]
+    return torch.linalg.qr(stacked).Q if stacked.shape[1] else None

@@ -5,7 +5,8 @@
     tokenizer/                               the base's, with the concepts' words
     concepts.safetensors, concepts.json      embeddings per word and layer
     delta.safetensors                        base + delta = these weights, bit for bit (see `delta`)
-    report.json, README.md                   how well every layer fits; the model card
+    report.json, quality.png, README.md      how well every layer and concept fits; the model card
+    exports/<format>/                        the same in the formats of other tools, when asked for
 
 The same inputs give the same bytes: nothing in here knows the time or the machine.
 """
@@ -15,16 +16,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
+from mos_diffusion.formats import export
+from mos_diffusion.tensor_file import (
+    Spec,
+    StoredTensors,
+    open_tensors,
+    write_tensors,
+)
 from mos_protocol.words import check_words
 from torch import Tensor
 from transformers import CLIPTokenizer
 
 from mos_center.fusion import delta, report
-from mos_center.fusion.block import block_path, read_report
+from mos_center.fusion.block import read_report
 from mos_center.fusion.components import (
     components,
     copy_component,
@@ -43,33 +49,22 @@ from mos_center.fusion.embeddings import (
     write_concepts,
     write_tokenizer,
 )
+from mos_center.fusion.heat_map import draw_quality
 from mos_center.fusion.model_card import model_card
-from mos_center.fusion.settings import FusionSettings
-from mos_center.fusion.sources import BaseSource, ConceptSource
-from mos_center.fusion.tensor_file import (
-    Spec,
-    StoredTensors,
-    open_tensors,
-    write_tensors,
-)
+from mos_center.fusion.recipe import Recipe
+from mos_center.fusion.report import BlockReport
+from mos_center.fusion.sources import BaseSource
 
 DELTA_FILE = "delta.safetensors"
 REPORT_FILE = "report.json"
 CARD_FILE = "README.md"
+QUALITY_FILE = "quality.png"
+EXPORTS_FOLDER = "exports"
 _TABLE = "text_model.embeddings.token_embedding.weight"
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """All that decides a fused model: base, concepts in their order, settings."""
-
-    base: BaseSource
-    concepts: Sequence[ConceptSource]
-    settings: FusionSettings
-
-
-def write_model(recipe: Recipe, blocks: Path, out: Path) -> dict[str, object]:
-    """Write the model folder `out` from the fused blocks in `blocks`; return its report.
+def write_model(recipe: Recipe, blocks: Sequence[Path], out: Path) -> dict[str, object]:
+    """Write the model folder `out` from the files of the fused blocks; return its report.
 
     Whatever an earlier attempt left at `out` is removed first. Raises `Conflict` for a word that
     two concepts, or a concept and the base, both have.
@@ -78,24 +73,32 @@ def write_model(recipe: Recipe, blocks: Path, out: Path) -> dict[str, object]:
     check_words((item.manifest.concept, item.manifest.words) for item in concepts)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    paths = [block_path(blocks, block.name) for block in base.layer_map.blocks]
-    with ExitStack() as stack:
-        deltas = stack.enter_context(open_tensors(*paths))
+    with open_tensors(*blocks) as deltas:
         tokenizers = _write_tokenizers(recipe, out)
         written = {"unet", *tokenizers, *map(tokenizer_of, tokenizers)}
         for component in components(base.folder):
             if component not in written:
                 copy_component(base.folder, component, out)
+        _write_delta(base, deltas, out / DELTA_FILE)
         _write_weights(recipe, "unet", deltas, out)
         for encoder, tokenizer in tokenizers.items():
             _write_text_encoder(recipe, encoder, tokenizer, deltas, out)
-        _write_delta(base, deltas, out / DELTA_FILE)
     write_index(base.folder, out)
     write_concepts(concepts, base.name, base.layer_map, tokenizers, out)
-    layers = [layer for path in paths for layer in read_report(path)]
-    found = report.report_json(layers, recipe.settings.to_json(), _inputs(recipe))
+    found = _write_reports(recipe, [read_report(path) for path in blocks], out)
+    for name in recipe.exports:
+        export(out, name, out / EXPORTS_FOLDER / name)
+    return found
+
+
+def _write_reports(recipe: Recipe, blocks: Sequence[BlockReport], out: Path) -> dict[str, object]:
+    """Write report.json, its picture and the model card; return the report."""
+    refs = [concept.ref for concept in recipe.concepts]
+    settings = recipe.settings
+    found = report.report_json(blocks, settings.to_json(), _inputs(recipe), refs, settings.ridge)
     write_json(out / REPORT_FILE, found)
-    card = model_card(base, concepts, recipe.settings, layers)
+    draw_quality(blocks, refs, out / QUALITY_FILE)
+    card = model_card(recipe.base, recipe.concepts, settings, blocks)
     (out / CARD_FILE).write_text(card, encoding="utf-8")
     return found
 
@@ -127,6 +130,8 @@ def _write_text_encoder(
     path = out / encoder / "config.json"
     configuration = json.loads(path.read_text(encoding="utf-8"))
     configuration["vocab_size"] = size
+    # 2 is transformers' mark for "the largest id ends the prompt", which words behind it outnumber.
+    configuration["eos_token_id"] = tokenizer.eos_token_id
     # Without a dtype of the caller's, diffusers loads its own parts in float32, and transformers
     # in what is written here: a pipeline of both must be of one kind.
     configuration["dtype"] = "float32"
@@ -178,7 +183,7 @@ def _inputs(recipe: Recipe) -> dict[str, object]:
         "concepts": [
             {
                 "name": concept.ref,
-                "weight": concept.weight,
+                "weight": concept.weights.to_json(),
                 "words": list(concept.manifest.words),
                 "package": concept.manifest.digest(),
             }

@@ -1,29 +1,35 @@
-"""What a fusion says of itself: per layer how well it fits and how large it is.
+"""What a fusion says of itself: per layer how well it fits, per concept how much it keeps.
 
-f is the plain objective of `problem`, 0 at the base. Its residual is the summed squared error of
-all concepts on their own inputs, relative to the base's: 1 is the base, 0 is perfect.
+f is the plain objective of `problem`, 0 at the base. A residual is a squared error on the
+concepts' own inputs, relative to the base's: 1 is the base, 0 is perfect. A concept keeps
+1 − its residual.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 from mos_protocol.layer_map import Part
 
-FORMAT = "mos-fusion-report/1"
-# Far larger than any concept's own update means an exact fit to nearly collinear inputs, which
-# ruins every input that was not recorded.
-# Up to 13-fold was measured on tinyworld where the concepts kept most of their identity.
-NORM_WARNING = 30.0
+from mos_center.fusion.quality import Fit
+from mos_center.fusion.settings import GROWTH_LIMIT
+
+FORMAT = "mos-fusion-report/2"
+KEPT_WARNING = 0.5
+_WORST_PAIRS = 5
 
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer: objective of the plain average and of the result, and norms of the delta.
+    """One layer: objectives of average and result, norms of the delta, and every concept's fit.
 
     asked: f + asked is the summed squared error. largest_norm: the largest single concept's.
+    ridge: λ as used; relative_ridge: λ over the mean diagonal of the curvature. condition: an
+    upper bound of the condition number of what was factorised, 0 when nothing was.
+    effective_rank: tr(G)² / ‖G‖². assumed: how many concepts have no moment of the input, and
+    were taken to send what the others do.
     """
 
     layer: str
@@ -34,85 +40,201 @@ class LayerReport:
     asked: float
     norm: float
     largest_norm: float
+    ridge: float = 0.0
+    relative_ridge: float = 0.0
+    condition: float = 0.0
+    effective_rank: float = 0.0
+    assumed: int = 0
+    fits: tuple[Fit, ...] = ()
 
     @property
-    def exploded(self) -> bool:
-        """Whether the delta is suspiciously large."""
-        return self.norm > NORM_WARNING * self.largest_norm
+    def growth(self) -> float:
+        """The delta's norm over the largest single concept's."""
+        return self.norm / self.largest_norm if self.largest_norm else 0.0
+
+
+@dataclass
+class BlockReport:
+    """A fused block: its layers, and the collisions of pairs (i, j), summed over layers.
+
+    estimated: concepts whose moments were not read, so that their fits come from sketches.
+    """
+
+    name: str
+    layers: list[LayerReport] = field(default_factory=list)
+    collisions: dict[tuple[int, int], float] = field(default_factory=dict)
+    estimated: set[int] = field(default_factory=set)
+
+    def to_text(self) -> str:
+        """The report as it is kept beside the block's delta."""
+        pairs = [[i, j, value] for (i, j), value in sorted(self.collisions.items())]
+        layers = [asdict(layer) for layer in self.layers]
+        content = {"name": self.name, "layers": layers, "collisions": pairs}
+        return json.dumps({**content, "estimated": sorted(self.estimated)})
+
+    @classmethod
+    def from_text(cls, text: str) -> BlockReport:
+        """Read what `to_text` wrote."""
+        content = json.loads(text)
+        layers = [
+            LayerReport(
+                **{
+                    **item,
+                    "part": Part(item["part"]),
+                    "fits": tuple(Fit(**fit) for fit in item["fits"]),
+                }
+            )
+            for item in content["layers"]
+        ]
+        pairs = {(i, j): value for i, j, value in content["collisions"]}
+        return cls(content["name"], layers, pairs, set(content["estimated"]))
 
 
 @dataclass(frozen=True)
-class PartSummary:
-    """A part's layers taken together: residuals of average and result, and the largest growth."""
+class Summary:
+    """Layers taken together: residuals of average and result, and the largest growth."""
 
-    part: Part
     layers: int
     average: float
     result: float
     growth: float
 
 
-def summarise(layers: Sequence[LayerReport]) -> list[PartSummary]:
-    """One summary per part that has layers."""
+def summarise(layers: Sequence[LayerReport]) -> Summary:
+    """Residuals weigh every layer by what the concepts asked of it."""
+    asked = sum(layer.asked for layer in layers)
+    return Summary(
+        len(layers),
+        residual(asked + sum(layer.average for layer in layers), asked),
+        residual(asked + sum(layer.result for layer in layers), asked),
+        max((layer.growth for layer in layers), default=0.0),
+    )
+
+
+def by_part(layers: Sequence[LayerReport]) -> dict[Part, list[LayerReport]]:
+    """The layers of every part that has some."""
+    found = {part: [layer for layer in layers if layer.part is part] for part in Part}
+    return {part: own for part, own in found.items() if own}
+
+
+def concept_residual(
+    layers: Sequence[LayerReport], concept: int, *, average: bool = False
+) -> float:
+    """One concept's residual over some layers; 0 when it asked for nothing there."""
+    fits = [fit for layer in layers for fit in layer.fits if fit.concept == concept]
+    error = sum(fit.average if average else fit.result for fit in fits)
+    return residual(error, sum(fit.asked for fit in fits))
+
+
+def collisions(blocks: Sequence[BlockReport], concepts: int) -> list[tuple[int, int, float]]:
+    """Pairs (i, j, share), worst first: what they take from each other, over what both asked."""
+    asked = [0.0] * concepts
+    for fit in (fit for block in blocks for layer in block.layers for fit in layer.fits):
+        asked[fit.concept] += fit.asked
+    total: dict[tuple[int, int], float] = {}
+    for block in blocks:
+        for pair, value in block.collisions.items():
+            total[pair] = total.get(pair, 0.0) + value
+    found = [
+        (i, j, value / (asked[i] + asked[j]))
+        for (i, j), value in total.items()
+        if asked[i] + asked[j] > 0
+    ]
+    return sorted(found, key=lambda pair: (-pair[2], pair[:2]))
+
+
+def warnings(
+    layers: Sequence[LayerReport], refs: Sequence[str], asked_ridge: Mapping[Part, float]
+) -> list[str]:
+    """Sentences about concepts that keep little, and layers that had to be held back."""
     found = []
-    for part in Part:
-        own = [layer for layer in layers if layer.part is part]
-        if own:
-            asked = sum(layer.asked for layer in own)
+    for index, ref in enumerate(refs):
+        kept = 1 - concept_residual(layers, index)
+        if any(layer.fits for layer in layers) and kept < KEPT_WARNING:
             found.append(
-                PartSummary(
-                    part,
-                    len(own),
-                    _residual(sum(layer.average for layer in own), asked),
-                    _residual(sum(layer.result for layer in own), asked),
-                    max((la.norm / la.largest_norm for la in own if la.largest_norm), default=0.0),
-                )
+                f"{ref} keeps {kept:.0%} of what it asks of its layers, less than "
+                f"{KEPT_WARNING:.0%}; raise its weight or fuse it with fewer concepts"
             )
+    raised = [layer for layer in layers if layer.relative_ridge > 1.001 * asked_ridge[layer.part]]
+    if raised:
+        first = raised[0]
+        found.append(
+            f"the ridge was raised in {len(raised)} layers to keep their delta within "
+            f"{GROWTH_LIMIT:g} times a single concept's, first in {first.layer} "
+            f"({asked_ridge[first.part]:g} → {first.relative_ridge:.3g}); raise ridge.{first.part}"
+        )
+    assumed = [layer for layer in layers if layer.assumed]
+    if assumed:
+        found.append(
+            f"{len(assumed)} layers are changed that {max(la.assumed for la in assumed)} concepts "
+            f"have no moments of, first {assumed[0].layer}: those are taken to send what the "
+            "others do, which averages the change; a base with a prior of these layers keeps more"
+        )
     return found
 
 
-def warnings(layers: Sequence[LayerReport]) -> list[str]:
-    """A sentence for every layer whose delta exploded."""
-    return [
-        f"{layer.layer}: the delta's norm is {layer.norm:.3g}, the largest single concept's "
-        f"{layer.largest_norm:.3g}; raise ridge.{layer.part}"
-        for layer in layers
-        if layer.exploded
-    ]
-
-
 def report_json(
-    layers: Sequence[LayerReport], settings: dict[str, object], inputs: dict[str, object]
+    blocks: Sequence[BlockReport],
+    settings: dict[str, object],
+    inputs: dict[str, object],
+    refs: Sequence[str],
+    asked_ridge: Mapping[Part, float],
 ) -> dict[str, object]:
-    """The whole report as plain data; `inputs` says what was fused."""
+    """The whole report as plain data; `inputs` says what was fused, `refs` names the concepts."""
+    layers = [layer for block in blocks for layer in block.layers]
     return {
         "format": FORMAT,
         **inputs,
         "settings": settings,
-        "warnings": warnings(layers),
-        "parts": {
-            summary.part.value: {
-                "layers": summary.layers,
-                "residual": {"base": 1.0, "average": summary.average, "result": summary.result},
-                "largest_growth": summary.growth,
-            }
-            for summary in summarise(layers)
-        },
-        "layers": [_layer_json(layer) for layer in layers],
+        "warnings": warnings(layers, refs, asked_ridge),
+        "parts": {part.value: _summary_json(own) for part, own in by_part(layers).items()},
+        "kept": {ref: _concept_json(layers, index) for index, ref in enumerate(refs)},
+        "estimated": [refs[index] for index in sorted(set().union(*(b.estimated for b in blocks)))],
+        "collisions": [
+            {"concepts": [refs[i], refs[j]], "share": share}
+            for i, j, share in collisions(blocks, len(refs))[: 10 * _WORST_PAIRS]
+        ],
+        "blocks": [_block_json(block, refs) for block in blocks if block.layers],
+        "layers": [_layer_json(layer, refs) for layer in layers],
     }
 
 
-def to_text(layers: Sequence[LayerReport]) -> str:
-    """The layers as they are kept beside a block's delta."""
-    return json.dumps([asdict(layer) for layer in layers])
+def residual(error: float, asked: float) -> float:
+    """error / asked; concepts that ask for nothing leave no error."""
+    return max(0.0, error / asked) if asked > 0 else 0.0
 
 
-def from_text(text: str) -> list[LayerReport]:
-    """Read what `to_text` wrote."""
-    return [LayerReport(**{**item, "part": Part(item["part"])}) for item in json.loads(text)]
+def _summary_json(layers: Sequence[LayerReport]) -> dict[str, object]:
+    summary = summarise(layers)
+    return {
+        "layers": summary.layers,
+        "residual": {"base": 1.0, "average": summary.average, "result": summary.result},
+        "largest_growth": summary.growth,
+    }
 
 
-def _layer_json(layer: LayerReport) -> dict[str, object]:
+def _concept_json(layers: Sequence[LayerReport], index: int) -> dict[str, object]:
+    parts = by_part(layers)
+    return {
+        "result": 1 - concept_residual(layers, index),
+        "average": 1 - concept_residual(layers, index, average=True),
+        "parts": {part.value: 1 - concept_residual(own, index) for part, own in parts.items()},
+    }
+
+
+def _block_json(block: BlockReport, refs: Sequence[str]) -> dict[str, object]:
+    return {
+        "block": block.name,
+        **_summary_json(block.layers),
+        "kept": {ref: 1 - concept_residual(block.layers, index) for index, ref in enumerate(refs)},
+        "collisions": [
+            {"concepts": [refs[i], refs[j]], "share": share}
+            for i, j, share in collisions([block], len(refs))[:_WORST_PAIRS]
+        ],
+    }
+
+
+def _layer_json(layer: LayerReport, refs: Sequence[str]) -> dict[str, object]:
     return {
         "layer": layer.layer,
         "part": layer.part.value,
@@ -120,15 +242,22 @@ def _layer_json(layer: LayerReport) -> dict[str, object]:
         "objective": {"base": 0.0, "average": layer.average, "result": layer.result},
         "residual": {
             "base": 1.0,
-            "average": _residual(layer.average, layer.asked),
-            "result": _residual(layer.result, layer.asked),
+            "average": residual(layer.average + layer.asked, layer.asked),
+            "result": residual(layer.result + layer.asked, layer.asked),
         },
         "norm": layer.norm,
         "largest_concept_norm": layer.largest_norm,
-        "warning": layer.exploded,
+        "growth": layer.growth,
+        "ridge": {"absolute": layer.ridge, "relative": layer.relative_ridge},
+        "condition": layer.condition,
+        "effective_rank": layer.effective_rank,
+        "assumed": layer.assumed,
+        "concepts": {
+            refs[fit.concept]: {
+                "asked": fit.asked,
+                "average": residual(fit.average, fit.asked),
+                "result": residual(fit.result, fit.asked),
+            }
+            for fit in layer.fits
+        },
     }
-
-
-def _residual(objective: float, asked: float) -> float:
-    """(f + asked) / asked; concepts that ask for nothing leave no error."""
-    return max(0.0, (objective + asked) / asked) if asked > 0 else 0.0

@@ -5,40 +5,93 @@ A package folder and a blob store both offer the same: a local path for as long 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Self
 
+from mos_diffusion.adapters import LoraFactors
 from mos_diffusion.concept_file import ConceptWeights, load_concept
-from mos_diffusion.moments import read_moments
+from mos_diffusion.moments import StoredMoments, open_moments
 from mos_protocol.errors import InvalidPackage
 from mos_protocol.layer_map import LayerMap
 from mos_protocol.manifest import CONCEPT_FILE, Manifest
-from mos_protocol.tensors import moments_path
+from mos_protocol.moments import moments_path
+from mos_protocol.names import Digest
+from mos_protocol.part_weights import PartWeights
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 OpenFile = Callable[[], AbstractContextManager[Path]]
 
 
+def local_file(path: Path) -> OpenFile:
+    """A file that lies where it is read."""
+
+    def opened() -> AbstractContextManager[Path]:
+        return nullcontext(path)
+
+    return opened
+
+
 @dataclass(frozen=True)
 class ConceptSource:
-    """One concept package: how it is called, its weight α, and its files by path."""
+    """One concept package: how it is called, its weights α, and its files by path."""
 
     ref: str
-    weight: float
+    weights: PartWeights
     manifest: Manifest
     files: Mapping[str, OpenFile]
 
-    def weights(self) -> ConceptWeights:
+    @cached_property
+    def digest(self) -> Digest:
+        """The identity of the package."""
+        return self.manifest.digest()
+
+    def load(self) -> ConceptWeights:
         """Embeddings and LoRA factors, fp32."""
         with self._open(CONCEPT_FILE) as path:
             return load_concept(path, self.manifest.words)
 
-    def moments(self, block: str) -> dict[str, Tensor]:
-        """The block's moments: input → (d, d) fp64."""
-        with self._open(moments_path(block)) as path:
-            return read_moments(path)
+    def changed_layers(self) -> set[str]:
+        """Names of the layers that it has factors for; only the header is read."""
+        suffix = ".lora.down"
+        with self._tensors() as file:
+            return {name.removesuffix(suffix) for name in file.keys() if name.endswith(suffix)}  # noqa: SIM118
+
+    def factors(self, layers: Collection[str]) -> dict[str, LoraFactors]:
+        """The factors of those layers that it changes, fp32; nothing else is read."""
+        with self._tensors() as file:
+            known = set(file.keys())
+            return {
+                layer: LoraFactors(
+                    file.get_tensor(f"{layer}.lora.down").float(),
+                    file.get_tensor(f"{layer}.lora.up").float(),
+                )
+                for layer in layers
+                if f"{layer}.lora.down" in known
+            }
+
+    @contextmanager
+    def moments(self, block: str) -> Iterator[StoredMoments | None]:
+        """The block's moments; None when the package has none of them."""
+        if moments_path(block) not in self.files:
+            yield None
+            return
+        with self._open(moments_path(block)) as path, open_moments(path) as stored:
+            yield stored
+
+    @contextmanager
+    def _tensors(self) -> Iterator[Any]:
+        with self._open(CONCEPT_FILE) as path:
+            try:
+                with safe_open(path, framework="pt") as file:
+                    yield file
+            except (SafetensorError, OSError) as error:
+                raise InvalidPackage(CONCEPT_FILE, f"can't be read: {error}") from error
 
     def _open(self, path: str) -> AbstractContextManager[Path]:
         if path not in self.files:
@@ -55,15 +108,45 @@ class BaseSource:
     layer_map: LayerMap
     prior: Mapping[str, OpenFile]
 
-    def prior_moments(self, block: str) -> dict[str, Tensor] | None:
-        """The block's prior moments, input → (d, d) fp64, or None when none are stored."""
+    @property
+    def digest(self) -> Digest:
+        """The identity of the base."""
+        return Digest(self.layer_map.digest)
+
+    @contextmanager
+    def prior_moments(self, block: str) -> Iterator[StoredMoments | None]:
+        """The block's prior moments, or None when none are stored."""
         if block not in self.prior:
-            return None
-        with self.prior[block]() as path:
-            return read_moments(path)
+            yield None
+            return
+        with self.prior[block]() as path, open_moments(path) as stored:
+            yield stored
 
 
-def each_moments(concepts: Sequence[ConceptSource], block: str) -> Iterator[dict[str, Tensor]]:
-    """Read a block's moments concept by concept, when they are asked for."""
-    for concept in concepts:
-        yield concept.moments(block)
+class BlockMoments:
+    """One block's moments of several concepts; a file is opened when it is first read.
+
+    A context manager that closes the files; may be used from several threads.
+    """
+
+    def __init__(self, sources: Iterable[ConceptSource], block: str) -> None:
+        self._sources = {source.digest: source for source in sources}
+        self._block = block
+        self._lock = threading.Lock()
+        self._open: dict[Digest, StoredMoments | None] = {}
+        self._files = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._files.close()
+
+    def read(self, digest: Digest, name: str) -> Tensor | None:
+        """The moment (d, d) fp64 of input `name`; None when the concept has none of this block."""
+        with self._lock:
+            if digest not in self._open:
+                found = self._sources[digest].moments(self._block)
+                self._open[digest] = self._files.enter_context(found)
+        stored = self._open[digest]
+        return None if stored is None or name not in stored else stored.read(name)

@@ -1,4 +1,4 @@
-"""The job behind a fusion: a step per block, then publication; see `durable` for what steps are.
+"""The job behind a fusion: its steps, then publication; see `durable` for what steps are.
 
 Between steps only files are handed over, in the fusion's own work folder, which is removed at the
 end however the job ends. The ledger is asked before every step whether somebody cancelled.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from mos_protocol.errors import Conflict, JobFailed, MosError, Unavailable
 from mos_protocol.manifest import sha256_of
 from mos_protocol.names import Digest
 
-from mos_center.domain.models import FusionPlan, PublishedFile
+from mos_center.domain.models import FusionPlan, PlannedConcept, PublishedFile
 from mos_center.domain.ports import BlobStore, FusionLedger
-from mos_center.fusion.block import block_path, fuse_block
-from mos_center.fusion.publish import Recipe, write_model
+from mos_center.fusion.publish import write_model
+from mos_center.fusion.recipe import Recipe
 from mos_center.fusion.settings import FusionSettings, Solver
 from mos_center.fusion.sources import BaseSource, ConceptSource, OpenFile
+from mos_center.fusion.steps import Step, fused_blocks, fusion_steps
+from mos_center.fusion.sums_cache import SumsCache
 from mos_center.jobs.durable import Steps
 
 log = logging.getLogger(__name__)
@@ -29,10 +32,16 @@ _PUBLISH_ATTEMPTS = 3
 
 
 class FusionJob:
-    """Runs fusions that a ledger describes; `work` holds one folder per fusion while it runs."""
+    """Runs fusions that a ledger describes; `work` holds one folder per fusion while it runs.
 
-    def __init__(self, ledger: FusionLedger, blobs: BlobStore, work: Path) -> None:
+    sums: where sums of earlier fusions are kept, so that the next one reads what is new only.
+    """
+
+    def __init__(
+        self, ledger: FusionLedger, blobs: BlobStore, work: Path, sums: SumsCache | None = None
+    ) -> None:
         self._ledger = ledger
+        self._sums = sums
         self._blobs = blobs
         self._work = work
 
@@ -52,34 +61,28 @@ class FusionJob:
             return
         step("start", partial(self._ledger.started, fusion_id))
         plan = self._ledger.plan(fusion_id)
-        for number, block in enumerate(plan.base.layer_map.blocks):
+        for number, part in enumerate(self._steps(plan)):
             if self._ledger.is_cancelled(fusion_id):
                 return
-            step(f"fuse {block.name}", partial(self._fuse_block, plan, number))
+            step(part.name, partial(self._run, plan, number))
         if not self._ledger.is_cancelled(fusion_id):
             step("publish", partial(self._publish, plan))
 
-    def _fuse_block(self, plan: FusionPlan, number: int) -> str:
-        """Fuse one block into the work folder and return the file's name."""
-        blocks = plan.base.layer_map.blocks
-        block, total = blocks[number], len(blocks) + 1
-        self._ledger.progress(plan.fusion_id, number, total, f"fusing {block.name}")
-        folder = self._folder(plan.fusion_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        recipe = self._recipe(plan)
-        return fuse_block(recipe.base, block, recipe.concepts, recipe.settings, folder).name
+    def _run(self, plan: FusionPlan, number: int) -> None:
+        """Run one step of the fusion, whose files stay in the work folder."""
+        steps = self._steps(plan)
+        self._ledger.progress(plan.fusion_id, number, len(steps) + 1, steps[number].name)
+        self._make_up(steps[:number])
+        steps[number].run()
 
     def _publish(self, plan: FusionPlan) -> int:
         """Write the model folder, put its files into the store, publish; return the version."""
-        total = len(plan.base.layer_map.blocks) + 1
         folder, recipe = self._folder(plan.fusion_id), self._recipe(plan)
-        for block in recipe.base.layer_map.blocks:
-            # Steps that returned are not run again, even when their files were lost.
-            if not block_path(folder, block.name).is_file():
-                folder.mkdir(parents=True, exist_ok=True)
-                fuse_block(recipe.base, block, recipe.concepts, recipe.settings, folder)
+        steps = self._steps(plan)
+        total = len(steps) + 1
+        self._make_up(steps)
         self._ledger.progress(plan.fusion_id, total - 1, total, "writing the model")
-        report = write_model(recipe, folder, folder / "model")
+        report = write_model(recipe, fused_blocks(recipe, folder), folder / "model")
         self._ledger.progress(plan.fusion_id, total - 1, total, "storing the model")
         for attempt in range(1, _PUBLISH_ATTEMPTS + 1):
             files = self._store(folder / "model")
@@ -89,6 +92,15 @@ class FusionJob:
                 if attempt == _PUBLISH_ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
+
+    def _make_up(self, steps: Sequence[Step]) -> None:
+        """Run again what was done but lost: steps that returned are not run again by themselves."""
+        for part in steps:
+            if not part.is_done():
+                part.run()
+
+    def _steps(self, plan: FusionPlan) -> list[Step]:
+        return fusion_steps(self._recipe(plan), self._folder(plan.fusion_id), self._sums)
 
     def _store(self, model: Path) -> list[PublishedFile]:
         """Put every file of the model folder into the store."""
@@ -107,17 +119,33 @@ class FusionJob:
             layer_map=plan.base.layer_map,
             prior={block: self._blob(digest) for block, digest in plan.base.prior.items()},
         )
-        concepts = [
-            ConceptSource(
-                ref=concept.ref,
-                weight=concept.weight,
-                manifest=concept.manifest,
-                files={path: self._blob(digest) for path, digest in concept.files.items()},
-            )
-            for concept in plan.concepts
-        ]
-        settings = FusionSettings(Solver(plan.solver), plan.ridge or {}, plan.prior_weight)
-        return Recipe(base, concepts, settings)
+        settings = FusionSettings(
+            solver=Solver(plan.solver),
+            ridge=plan.ridge or {},
+            prior_weight=plan.prior_weight,
+            lbfgs_steps=plan.lbfgs_steps or {},
+            refine_rounds=plan.refine_rounds,
+        )
+        return Recipe(
+            base,
+            [self._source(concept) for concept in plan.concepts],
+            settings,
+            plan.exports,
+            self._at_hand,
+        )
+
+    def _at_hand(self, digest: Digest) -> ConceptSource | None:
+        """A package that is not in the fusion, if all its files are still in the store."""
+        concept = self._ledger.package(digest)
+        return None if concept is None else self._source(concept)
+
+    def _source(self, concept: PlannedConcept) -> ConceptSource:
+        return ConceptSource(
+            ref=concept.ref,
+            weights=concept.weights,
+            manifest=concept.manifest,
+            files={path: self._blob(digest) for path, digest in concept.files.items()},
+        )
 
     def _blob(self, digest: Digest) -> OpenFile:
         return partial(self._blobs.local_path, digest)

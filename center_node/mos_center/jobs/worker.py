@@ -8,6 +8,7 @@ from pathlib import Path
 from mos_protocol.errors import JobFailed
 
 from mos_center.domain.ports import BlobStore, FusionLedger
+from mos_center.fusion.sums_cache import SumsCache
 from mos_center.jobs.durable import DurableJobs, JobState
 from mos_center.jobs.fusion_job import FusionJob
 
@@ -19,11 +20,19 @@ class FusionWorker:
 
     ledger: where fusions are described and told about. blobs: where files are. database: the
     SQLite file that remembers which steps are done. work: a folder for what lies between steps.
+    sums: where sums of earlier fusions are kept, if they are.
     """
 
-    def __init__(self, ledger: FusionLedger, blobs: BlobStore, database: Path, work: Path) -> None:
+    def __init__(
+        self,
+        ledger: FusionLedger,
+        blobs: BlobStore,
+        database: Path,
+        work: Path,
+        sums: SumsCache | None = None,
+    ) -> None:
         self._ledger = ledger
-        self._jobs = DurableJobs(database, FusionJob(ledger, blobs, work).run)
+        self._jobs = DurableJobs(database, FusionJob(ledger, blobs, work, sums).run)
 
     def start(self) -> None:
         """Go on with what was interrupted and take up what waits; blocks for about a second.

@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from fused_models import write_concept
+from fused_models import weighted, write_concept
 from mos_center.fusion.local import fuse_local
 from mos_center.fusion.settings import FusionSettings, Solver
 from mos_diffusion.base_model import layer_map, load_base
@@ -33,7 +33,7 @@ def tiny(tmp_path_factory) -> SimpleNamespace:
 def fused(tiny, tmp_path_factory) -> dict[str, Path]:
     """The model folder that each solver makes of the three packages, weights 1, 0.5 and 1."""
     out = tmp_path_factory.mktemp("fused")
-    weighted = list(zip(tiny.packages, (1.0, 0.5, 1.0), strict=True))
+    packages = weighted(tiny.packages, (1.0, 0.5, 1.0))
     for solver in Solver:
-        fuse_local(tiny.base, weighted, FusionSettings(solver), out / solver.value)
+        fuse_local(tiny.base, packages, FusionSettings(solver), out / solver.value)
     return {solver.value: out / solver.value for solver in Solver}

@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+from mos_diffusion.moments import read_moments
 from mos_protocol.layer_map import LayerMap
 from mos_protocol.manifest import CONCEPT_FILE, MANIFEST_FILE, Manifest
-from mos_protocol.tensors import moments_path
+from mos_protocol.moments import moments_path
+from mos_protocol.part_weights import PartWeights
 from safetensors.numpy import load_file, save_file
 from tiny_package import relist, write_package
 
@@ -46,15 +48,22 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def dense_moments(package: Path, layer_map: LayerMap) -> dict[str, np.ndarray]:
-    """Every moment (d, d) float64 of a package, read by the documented layout alone."""
+    """Every moment (d, d) float64 that a package has."""
     found = {}
-    for block in layer_map.blocks:
-        stored = load_file(package / moments_path(block.name))
-        for item in block.inputs:
-            dense = np.zeros((item.width, item.width))
-            dense[np.triu_indices(item.width)] = stored[item.name]
-            found[item.name] = dense + np.triu(dense, 1).T
+    for block in layer_map.all_blocks():
+        path = package / moments_path(block.name)
+        if path.is_file():
+            found.update({name: value.numpy() for name, value in read_moments(path).items()})
     return found
+
+
+def weighted(packages, weights=None) -> list[tuple[Path, PartWeights]]:
+    """What `fuse_local` takes: every package with its weight, 1 unless given."""
+    weights = weights or [1.0] * len(packages)
+    return [
+        (package, PartWeights.uniform(weight))
+        for package, weight in zip(packages, weights, strict=True)
+    ]
 
 
 def dense_updates(package: Path, layer_map: LayerMap) -> dict[str, np.ndarray]:

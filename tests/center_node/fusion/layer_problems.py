@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from mos_center.fusion.problem import ConceptUpdate, InputProblem, gather_block
+from mos_center.fusion.problem import InputProblem, gather
+from mos_center.fusion.sums import ConceptUpdate, InputSums
 from mos_protocol.layer_map import Block, LayerInput, Linear, Part
 
 
@@ -20,15 +21,27 @@ class Factors(NamedTuple):
 
 @dataclass
 class Case:
-    """One block of layers that share an input, with every concept's update and moment."""
+    """One block of layers that share an input, with every concept's update and moment.
+
+    A concept whose mapping of moments is empty has recorded nothing.
+    """
 
     block: Block
     updates: list[ConceptUpdate]
     moments: list[dict[str, torch.Tensor]]
 
     def problem(self, prior=None, prior_weight=0.0) -> InputProblem:
-        (problem,) = gather_block(self.block, self.updates, self.moments, prior, prior_weight)
-        return problem
+        known = None if prior is None else prior["block.in"]
+        return gather(self.block.layers, self.keyed(), self.sums(), known, prior_weight)
+
+    def keyed(self) -> dict[str, ConceptUpdate]:
+        return {update.name: update for update in self.updates}
+
+    def sums(self, **arguments) -> InputSums:
+        sums = InputSums.empty(self.block.inputs[0].width)
+        for update, moments in zip(self.updates, self.moments, strict=True):
+            sums.add(update.name, update, moments.get("block.in"), **arguments)
+        return sums
 
     def delta(self, index: int, layer: str) -> np.ndarray:
         """αᵢ ΔWᵢ (d_out, d_in), zero when the concept does not change the layer."""

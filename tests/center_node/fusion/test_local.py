@@ -11,12 +11,13 @@ from fused_models import (
     hashes,
     published_deltas,
     read_json,
+    weighted,
     write_concept,
 )
 from mos_center.fusion.local import fuse_local
 from mos_center.fusion.settings import FusionSettings
 from mos_protocol.errors import Conflict, InvalidPackage, InvalidRequest
-from mos_protocol.tensors import moments_path
+from mos_protocol.moments import moments_path
 
 WEIGHTS = (1.0, 0.5, 1.0)
 
@@ -61,10 +62,14 @@ def test_the_report_says_what_the_files_say(tiny, fused):
 
 @pytest.mark.parametrize("solver", ["closed-form", "lbfgs"])
 def test_a_single_concept_comes_back_as_base_plus_its_update(tiny, tmp_path, solver):
-    fuse_local(tiny.base, [(tiny.packages[0], 0.8)], FusionSettings(solver), tmp_path / "out")
+    fuse_local(
+        tiny.base, weighted(tiny.packages[:1], [0.8]), FusionSettings(solver), tmp_path / "out"
+    )
 
     deltas = published_deltas(tmp_path / "out", tiny.layers)
-    for name, update in dense_updates(tiny.packages[0], tiny.layers).items():
+    updates = dense_updates(tiny.packages[0], tiny.layers)
+    for name in (layer.name for layer in tiny.layers.layers()):
+        update = updates[name]
         np.testing.assert_allclose(deltas[name], 0.8 * update, atol=1e-6 * np.abs(update).max())
 
 
@@ -74,7 +79,7 @@ def test_the_same_input_gives_the_same_bytes_on_any_number_of_threads(tiny, fuse
     try:
         for solver in ("closed-form", "lbfgs"):
             out = tmp_path / solver
-            packages = list(zip(tiny.packages, WEIGHTS, strict=True))
+            packages = weighted(tiny.packages, WEIGHTS)
             fuse_local(tiny.base, packages, FusionSettings(solver), out)
             assert hashes(out) == hashes(fused[solver])
     finally:
@@ -84,9 +89,10 @@ def test_the_same_input_gives_the_same_bytes_on_any_number_of_threads(tiny, fuse
 def test_a_prior_makes_the_delta_smaller_on_generic_inputs(tiny, fused, tmp_path):
     write_concept(tmp_path / "generic", tiny.layers, 9)
     prior = {
-        block.name: tmp_path / "generic" / moments_path(block.name) for block in tiny.layers.blocks
+        block.name: tmp_path / "generic" / moments_path(block.name)
+        for block in tiny.layers.all_blocks()
     }
-    packages = list(zip(tiny.packages, WEIGHTS, strict=True))
+    packages = weighted(tiny.packages, WEIGHTS)
 
     fuse_local(tiny.base, packages, FusionSettings(prior_weight=5.0), tmp_path / "out", prior=prior)
 
@@ -102,7 +108,7 @@ def test_a_prior_makes_the_delta_smaller_on_generic_inputs(tiny, fused, tmp_path
 
 def test_progress_counts_up_to_the_number_of_blocks_and_the_writing(tiny, tmp_path):
     seen = []
-    packages = [(package, 1.0) for package in tiny.packages]
+    packages = weighted(tiny.packages)
     fuse_local(
         tiny.base,
         packages,
@@ -111,9 +117,10 @@ def test_progress_counts_up_to_the_number_of_blocks_and_the_writing(tiny, tmp_pa
         on_progress=lambda done, total, message: seen.append((done, total, message)),
     )
 
-    total = len(tiny.layers.blocks) + 1
-    assert [done for done, _, _ in seen[1:]] == list(range(total + 1))
-    assert seen[1] == (0, total, "fusing text_encoder")
+    total = len(tiny.layers.all_blocks()) + 1
+    fusing = [item for item in seen if item[1] == total]
+    assert [done for done, _, _ in fusing] == list(range(total + 1))
+    assert fusing[0] == (0, total, "fuse text_encoder")
     assert seen[-1] == (total, total, "done")
 
 
@@ -124,7 +131,7 @@ def refused(tiny, tmp_path, packages, error, match, settings=None, **arguments):
     with pytest.raises(error, match=match):
         fuse_local(
             tiny.base,
-            [(package, 1.0) for package in packages],
+            weighted(packages),
             settings or FusionSettings(),
             home / "out",
             **arguments,
@@ -183,7 +190,7 @@ def test_a_failure_in_the_middle_leaves_nothing(tiny, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fuse_local(
             tiny.base,
-            [(tiny.packages[0], 1.0)],
+            weighted(tiny.packages[:1]),
             FusionSettings(),
             home / "out",
             on_progress=stop,
@@ -210,6 +217,6 @@ def test_an_output_folder_that_exists_is_left_alone(tiny, tmp_path):
     (tmp_path / "out/precious").write_text("mine")
 
     with pytest.raises(Conflict, match="is there already"):
-        fuse_local(tiny.base, [(tiny.packages[0], 1.0)], FusionSettings(), tmp_path / "out")
+        fuse_local(tiny.base, weighted(tiny.packages[:1]), FusionSettings(), tmp_path / "out")
 
     assert (tmp_path / "out/precious").read_text() == "mine"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from layer_problems import Case, factors, moment, one_block, random_case
-from mos_center.fusion.problem import ConceptUpdate, gather_block, objective
+from mos_center.fusion.problem import gather, objective
+from mos_center.fusion.sums import ConceptUpdate
 from mos_protocol.errors import InvalidRequest
 from mos_protocol.layer_map import Part
 
@@ -45,7 +46,7 @@ def test_the_basis_is_orthonormal_even_for_collinear_ups_and_leaves_out_zero_col
     ]
     moments = [{"block.in": moment(rng, 10, 50, "flat")} for _ in updates]
 
-    (layer,) = gather_block(block, updates, moments, None, 0.0)[0].layers
+    (layer,) = Case(block, updates, moments).problem().layers
 
     assert layer.basis.shape == (12, 4)
     torch.testing.assert_close(layer.basis.T @ layer.basis, torch.eye(4, dtype=torch.float64))
@@ -56,16 +57,34 @@ def test_a_layer_that_no_concept_changed_is_left_out():
     block = one_block(10, 12, Part.SPATIAL, layers=2)
     update = ConceptUpdate("a/one", 1.0, {"block.l1": factors(rng, 12, 10, 2)})
 
-    (problem,) = gather_block(
-        block, [update], [{"block.in": moment(rng, 10, 50, "flat")}], None, 0.0
-    )
+    problem = Case(block, [update], [{"block.in": moment(rng, 10, 50, "flat")}]).problem()
 
     assert [layer.layer.name for layer in problem.layers] == ["block.l1"]
 
 
-def test_a_block_that_no_concept_changed_has_no_problem():
+def test_an_input_whose_layers_no_concept_changed_has_nothing_to_solve():
     block = one_block(10, 12, Part.SPATIAL)
-    assert gather_block(block, [ConceptUpdate("a/one", 1.0, {})], [{}], None, 0.0) == []
+    case = Case(block, [ConceptUpdate("a/one", 1.0, {})], [{}])
+    assert case.problem().layers == []
+
+
+def test_a_concept_without_moments_is_taken_to_send_what_the_others_send():
+    case = random_case(12, concepts=2, part=Part.SPATIAL, spectrum="flat", tokens=50)
+    case.updates.append(ConceptUpdate("a/silent", 1.0, {}))
+    case.moments.append({})
+    recorded = case.moments[0]["block.in"] + case.moments[1]["block.in"]
+
+    torch.testing.assert_close(case.problem().gram, 1.5 * recorded)
+
+
+def test_the_prior_stands_in_for_moments_that_a_concept_lacks():
+    case = random_case(13, concepts=2, part=Part.SPATIAL, spectrum="flat", tokens=50)
+    case.updates.append(ConceptUpdate("a/silent", 1.0, {}))
+    case.moments.append({})
+    prior = {"block.in": moment(np.random.default_rng(1), 24, 100, "flat")}
+    recorded = case.moments[0]["block.in"] + case.moments[1]["block.in"]
+
+    torch.testing.assert_close(case.problem(prior=prior).gram, recorded + prior["block.in"])
 
 
 def test_a_concept_without_lora_in_a_layer_still_holds_the_layer_to_the_base():
@@ -99,7 +118,7 @@ def test_a_moment_that_is_not_finite_is_refused_by_name(bad):
     case = random_case(7, concepts=2, part=Part.SPATIAL, spectrum="flat", tokens=50)
     case.moments[1]["block.in"][0, 0] = bad
 
-    with pytest.raises(InvalidRequest, match=r"ada/c1: the moment of block\.in .* not finite"):
+    with pytest.raises(InvalidRequest, match=r"ada/c1: a moment has values that are not finite"):
         case.problem()
 
 
@@ -107,23 +126,30 @@ def test_a_missing_moment_is_refused_by_name():
     case = random_case(8, concepts=2, part=Part.SPATIAL, spectrum="flat", tokens=50)
     case.moments[0] = {}
 
-    with pytest.raises(InvalidRequest, match=r"ada/c0: the moment of block\.in is missing"):
+    with pytest.raises(InvalidRequest, match=r"ada/c0: the moment of block\.l0's input is missing"):
         case.problem()
 
 
 def test_factors_of_another_shape_are_refused_by_name():
     case = random_case(9, concepts=1, part=Part.SPATIAL, spectrum="flat", tokens=50)
-    rng = np.random.default_rng(0)
-    case.updates[0] = ConceptUpdate("a/odd", 1.0, {"block.l0": factors(rng, 7, 9, 2)})
+    odd = ConceptUpdate("ada/c0", 1.0, {"block.l0": factors(np.random.default_rng(0), 7, 9, 2)})
 
-    with pytest.raises(InvalidRequest, match=r"a/odd: LoRA of block\.l0 has shapes"):
-        case.problem()
+    with pytest.raises(InvalidRequest, match=r"ada/c0: LoRA of block\.l0 has shapes"):
+        gather(case.block.layers, {"ada/c0": odd}, case.sums())
+
+
+def test_a_moment_of_another_shape_is_refused_by_name():
+    case = random_case(14, concepts=2, part=Part.SPATIAL, spectrum="flat", tokens=50)
+    case.moments[1]["block.in"] = torch.eye(5, dtype=torch.float64)
+
+    with pytest.raises(InvalidRequest, match=r"ada/c1: a moment is \(5, 5\); expected"):
+        case.sums()
 
 
 def test_a_prior_weight_without_a_prior_is_refused():
     case = random_case(10, concepts=1, part=Part.SPATIAL, spectrum="flat", tokens=50)
 
-    with pytest.raises(InvalidRequest, match="prior moments of block"):
+    with pytest.raises(InvalidRequest, match=r"prior moments of block\.in"):
         case.problem(prior=None, prior_weight=0.1)
 
 

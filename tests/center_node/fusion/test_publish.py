@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
-from fused_models import published_deltas, read_json, write_concept
+from fused_models import published_deltas, read_json, weighted, write_concept
 from mos_center.fusion.local import fuse_local
 from mos_center.fusion.settings import FusionSettings
 from mos_diffusion.prompts import layerwise
@@ -47,10 +48,10 @@ def check_arithmetic(base, model) -> int:
             expected = weight
             if f"{name}.up" in factors:
                 up, down = (factors[f"{name}.{half}"].astype("f8") for half in ("up", "down"))
-                total = weight.astype("f8")
+                total = weight.astype("f8").reshape(weight.shape[:2])
                 for k in range(len(down)):
                     total += up[:, k, None] * down[k, None, :]
-                expected = total.astype("f4").astype(weight.dtype)
+                expected = total.astype("f4").astype(weight.dtype).reshape(weight.shape)
                 changed += 1
                 assert not np.array_equal(expected, weight)
             assert after[name].dtype == weight.dtype
@@ -58,7 +59,7 @@ def check_arithmetic(base, model) -> int:
     return changed
 
 
-@pytest.mark.parametrize("solver", ["closed-form", "lbfgs", "average"])
+@pytest.mark.parametrize("solver", ["closed-form", "lbfgs", "average", "sum"])
 def test_base_plus_delta_is_the_published_model_bit_for_bit(tiny, fused, solver):
     changed = check_arithmetic(tiny.base, fused[solver])
 
@@ -68,18 +69,18 @@ def test_base_plus_delta_is_the_published_model_bit_for_bit(tiny, fused, solver)
 def test_a_half_precision_base_stays_half_precision_and_exact(tiny, tmp_path):
     pipe = StableDiffusionPipeline.from_pretrained(tiny.base, dtype=torch.float16)
     pipe.save_pretrained(tmp_path / "half")
-    packages = [(package, 1.0) for package in tiny.packages]
+    packages = weighted(tiny.packages)
 
     fuse_local(tmp_path / "half", packages, FusionSettings(), tmp_path / "out")
 
     assert load_file(tmp_path / "out" / UNET)["conv_in.weight"].dtype == np.float16
-    assert check_arithmetic(tmp_path / "half", tmp_path / "out") == 136
+    assert check_arithmetic(tmp_path / "half", tmp_path / "out") == len(list(tiny.layers.layers()))
 
 
 def test_layers_that_no_concept_changed_are_untouched(tiny, tmp_path):
     write_concept(tmp_path / "package", tiny.layers, 7, drop="up_blocks")
 
-    fuse_local(tiny.base, [(tmp_path / "package", 1.0)], FusionSettings(), tmp_path / "out")
+    fuse_local(tiny.base, weighted([tmp_path / "package"]), FusionSettings(), tmp_path / "out")
 
     expected = [layer for layer in tiny.layers.layers() if "up_blocks" not in layer.name]
     assert check_arithmetic(tiny.base, tmp_path / "out") == len(expected)
@@ -202,16 +203,48 @@ def test_the_report_has_the_figures_of_every_layer(tiny, fused):
     for layer in report["layers"]:
         assert layer["norm"] == pytest.approx(np.linalg.norm(deltas[layer["layer"]]), rel=1e-6)
         assert layer["objective"]["base"] == 0.0
-        assert layer["warning"] == (layer["norm"] > 3 * layer["largest_concept_norm"])
+        assert layer["growth"] == pytest.approx(layer["norm"] / layer["largest_concept_norm"])
+        assert layer["ridge"]["relative"] >= 0.999e-3
+        assert layer["condition"] > 1
+        assert layer["effective_rank"] >= 1
         assert 0 <= layer["residual"]["result"] <= layer["residual"]["average"] <= 1.001
     assert report["parts"].keys() == {"text_encoder", "cross_kv", "spatial"}
+    assert (fused["lbfgs"] / "quality.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_report_says_what_every_concept_keeps_and_who_collides(tiny, fused):
+    report = read_json(fused["closed-form"] / "report.json")
+    refs = [concept["name"] for concept in report["concepts"]]
+
+    assert list(report["kept"]) == refs
+    for layer in report["layers"]:
+        for ref, fit in layer["concepts"].items():
+            assert ref in refs
+            assert fit["result"] >= 0
+    asked = sum(fit["asked"] for la in report["layers"] for fit in la["concepts"].values())
+    error = sum(
+        fit["asked"] * fit["result"] for la in report["layers"] for fit in la["concepts"].values()
+    )
+    kept = [values["result"] for values in report["kept"].values()]
+    assert min(kept) - 1e-6 <= 1 - error / asked <= max(kept) + 1e-6
+    assert {tuple(pair["concepts"]) for pair in report["collisions"]} <= {
+        (one, other) for one in refs for other in refs
+    }
+    assert [block["block"] for block in report["blocks"]] == [
+        b.name for b in tiny.layers.all_blocks()
+    ]
 
 
 def test_the_card_names_base_concepts_licences_settings_and_residuals(tiny, tmp_path):
     hostile = "<script>alert(1)</script>\n| `x` | [a](javascript:b)"
     write_concept(tmp_path / "package", tiny.layers, 8, licence="CC-BY-4.0", description=hostile)
 
-    fuse_local(tiny.base, [(tmp_path / "package", 0.7)], FusionSettings("lbfgs"), tmp_path / "out")
+    fuse_local(
+        tiny.base,
+        weighted([tmp_path / "package"], [0.7]),
+        FusionSettings("lbfgs"),
+        tmp_path / "out",
+    )
 
     card = (tmp_path / "out/README.md").read_text()
     row = next(line for line in card.splitlines() if line.startswith("| ada/c8"))
@@ -242,7 +275,7 @@ def test_a_base_in_shards_with_old_names_gives_the_same_tensors(tiny, fused, tmp
     index = {"metadata": {"total_size": 0}, "weight_map": weight_map}
     (base / "unet/diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
 
-    packages = list(zip(tiny.packages, (1.0, 0.5, 1.0), strict=True))
+    packages = weighted(tiny.packages, (1.0, 0.5, 1.0))
     fuse_local(base, packages, FusionSettings(), tmp_path / "out")
 
     assert (tmp_path / "out" / UNET).read_bytes() == (fused["closed-form"] / UNET).read_bytes()
@@ -255,9 +288,25 @@ def test_a_base_in_shards_with_old_names_gives_the_same_tensors(tiny, fused, tmp
 def test_a_model_fused_on_a_half_precision_base_runs_without_naming_a_precision(tiny, tmp_path):
     half = StableDiffusionPipeline.from_pretrained(tiny.base).to(dtype=torch.float16)
     half.save_pretrained(tmp_path / "half")
-    fuse_local(tmp_path / "half", [(tiny.packages[0], 1.0)], FusionSettings(), tmp_path / "out")
+    fuse_local(tmp_path / "half", weighted(tiny.packages[:1]), FusionSettings(), tmp_path / "out")
 
     pipe = StableDiffusionPipeline.from_pretrained(tmp_path / "out")
     assert load_torch(tmp_path / "out" / UNET)["conv_in.weight"].dtype == torch.float16
     assert pipe.text_encoder.dtype == pipe.unet.dtype == torch.float32
     assert pipe("a photo", num_inference_steps=1, output_type="np").images.shape == (1, 32, 32, 3)
+
+
+def test_the_pooled_output_of_an_old_configuration_is_that_of_the_prompts_end(tiny, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(tiny.base, base)
+    path = base / "text_encoder/config.json"
+    path.write_text(json.dumps({**read_json(path), "eos_token_id": 2}))
+    fuse_local(base, weighted(tiny.packages[:1]), FusionSettings(), tmp_path / "out")
+
+    pipe = StableDiffusionPipeline.from_pretrained(tmp_path / "out")
+
+    # A word's id is larger than that of the end, which the old rule took for the largest.
+    ids = pipe.tokenizer("a <c0a> dog", return_tensors="pt").input_ids
+    assert ids.argmax() == 2
+    found = pipe.text_encoder(ids)
+    torch.testing.assert_close(found.pooler_output, found.last_hidden_state[:, -1])

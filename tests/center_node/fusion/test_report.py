@@ -1,20 +1,24 @@
-"""The report's residuals and warnings."""
+"""Residuals, what concepts keep, collisions and warnings of the report."""
 
 from __future__ import annotations
 
 import pytest
+from mos_center.fusion.quality import Fit
 from mos_center.fusion.report import (
+    BlockReport,
     LayerReport,
-    from_text,
+    collisions,
+    concept_residual,
     report_json,
     summarise,
-    to_text,
     warnings,
 )
 from mos_protocol.layer_map import Part
 
+RIDGE = dict.fromkeys(Part, 1e-3)
 
-def layer(name: str, part: Part, **values) -> LayerReport:
+
+def layer(name: str, part: Part = Part.SPATIAL, **values) -> LayerReport:
     figures = {
         "rank": 4,
         "average": -1.0,
@@ -26,35 +30,64 @@ def layer(name: str, part: Part, **values) -> LayerReport:
     return LayerReport(name, part, **{**figures, **values})
 
 
-def test_a_part_weighs_its_layers_by_what_they_were_asked():
-    layers = [
-        layer("a.one", Part.SPATIAL),
-        layer("a.two", Part.SPATIAL, asked=12.0, result=-3.0, norm=2.0),
-        layer("a.key", Part.CROSS_KV),
-    ]
+def test_a_layer_weighs_by_what_it_was_asked():
+    found = summarise([layer("a.one"), layer("a.two", asked=12.0, result=-3.0, norm=2.0)])
 
-    cross, spatial = summarise(layers)
-
-    assert (cross.part, cross.layers, cross.result) == (Part.CROSS_KV, 1, 0.25)
-    assert spatial.result == pytest.approx((16 - 6) / 16)
-    assert spatial.growth == 2.0
-
-
-def test_a_delta_thirty_times_larger_than_any_concept_is_warned_of():
-    calm, wild = (layer("a.x", Part.CROSS_KV, norm=norm) for norm in (29.0, 31.0))
-
-    assert warnings([calm]) == []
-    (text,) = warnings([wild])
-    assert "a.x" in text
-    assert "ridge.cross_kv" in text
-    assert report_json([wild], {}, {})["layers"][0]["warning"] is True
+    assert found.result == pytest.approx((16 - 6) / 16)
+    assert (found.layers, found.growth) == (2, 2.0)
 
 
 def test_concepts_that_ask_for_nothing_leave_no_error():
-    (part,) = summarise([layer("a.x", Part.SPATIAL, asked=0.0, result=0.0, largest_norm=0.0)])
-    assert (part.result, part.growth) == (0.0, 0.0)
+    found = summarise([layer("a.x", asked=0.0, average=0.0, result=0.0, largest_norm=0.0)])
+    assert (found.result, found.growth) == (0.0, 0.0)
 
 
-def test_layers_survive_being_written_as_text():
-    layers = [layer("a.x", Part.SPATIAL, result=-1 / 3), layer("a.y", Part.TEXT_ENCODER)]
-    assert from_text(to_text(layers)) == layers
+def test_a_concept_s_residual_counts_what_others_do_to_layers_that_it_leaves_alone():
+    own = layer("a.x", fits=(Fit(0, asked=4.0, average=2.0, result=1.0),))
+    other = layer("a.y", fits=(Fit(0, asked=0.0, average=0.0, result=1.0),))
+
+    assert concept_residual([own, other], 0) == pytest.approx(0.5)
+    assert concept_residual([own, other], 0, average=True) == pytest.approx(0.5)
+
+
+def test_a_concept_that_keeps_little_is_warned_of():
+    kept = [layer("a.x", fits=(Fit(0, 4.0, 3.0, 1.0), Fit(1, 4.0, 3.0, 2.8)))]
+
+    (text,) = warnings(kept, ["ada/calm", "ada/lost"], RIDGE)
+
+    assert "ada/lost keeps 30%" in text
+
+
+def test_a_ridge_that_had_to_be_raised_is_told_with_its_part():
+    calm, raised = (layer("a.x", Part.CROSS_KV, relative_ridge=value) for value in (1e-3, 1e-1))
+
+    assert warnings([calm], ["a/b"], RIDGE) == []
+    (text,) = warnings([raised], ["a/b"], RIDGE)
+    assert "a.x" in text
+    assert "ridge.cross_kv" in text
+
+
+def test_pairs_are_ordered_by_what_they_lose_of_what_both_ask():
+    asked = layer("a.x", fits=tuple(Fit(index, 2.0, 1.0, 1.0) for index in range(3)))
+    blocks = [
+        BlockReport("a", [asked], {(0, 1): 1.0, (1, 2): 0.2}),
+        BlockReport("b", [asked], {(0, 1): 1.0, (0, 2): 2.5}),
+    ]
+
+    assert collisions(blocks, 3) == [(0, 2, 2.5 / 8), (0, 1, 2.0 / 8), (1, 2, 0.2 / 8)]
+
+
+def test_blocks_survive_being_written_as_text():
+    fits = (Fit(0, 1 / 3, 0.5, 0.25),)
+    block = BlockReport("unet.mid_block", [layer("a.x", fits=fits)], {(0, 1): 1 / 3}, {1})
+
+    assert BlockReport.from_text(block.to_text()) == block
+
+
+def test_the_report_names_concepts_by_their_references():
+    block = BlockReport("b", [layer("a.x", fits=(Fit(0, 4.0, 2.0, 1.0),))], {(0, 0): 4.0})
+
+    found = report_json([block], {}, {}, ["ada/potter"], RIDGE)
+
+    assert found["kept"]["ada/potter"]["result"] == pytest.approx(0.75)
+    assert found["layers"][0]["concepts"]["ada/potter"]["result"] == pytest.approx(0.25)

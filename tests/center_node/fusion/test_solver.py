@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from layer_problems import Case, factors, moment, one_block, random_case
-from mos_center.fusion.lbfgs import minimise
-from mos_center.fusion.problem import ConceptUpdate, objective
-from mos_center.fusion.settings import FusionSettings, Solver
-from mos_center.fusion.solver import solve
+from mos_center.fusion.problem import objective
+from mos_center.fusion.settings import GROWTH_LIMIT, FusionSettings, Solver
+from mos_center.fusion.solvers import solve
+from mos_center.fusion.solvers.conjugate import minimise
+from mos_center.fusion.sums import ConceptUpdate
 from mos_protocol.layer_map import Part
 
 SPECTRA = ("flat", "steep", "collinear", "offset")
@@ -26,7 +27,7 @@ def settings(solver: str, ridge: float = 1e-3, **others) -> FusionSettings:
 def dense(case: Case, chosen: FusionSettings, **prior) -> dict[str, np.ndarray]:
     """The delta (d_out, d_in) of every layer."""
     problem = case.problem(**prior)
-    solutions = solve(problem, chosen)
+    solutions = solve(problem, chosen).reduced
     return {
         layer.layer.name: (layer.basis @ reduced).numpy()
         for layer, reduced in zip(problem.layers, solutions, strict=True)
@@ -47,7 +48,7 @@ def test_closed_form_is_never_worse_than_lbfgs_and_lbfgs_never_worse_than_the_av
             [
                 objective(layer, problem.gram, reduced)
                 for layer, reduced in zip(
-                    problem.layers, solve(problem, settings(solver, ridge)), strict=True
+                    problem.layers, solve(problem, settings(solver, ridge)).reduced, strict=True
                 )
             ]
             for solver in ("closed-form", "lbfgs", "average")
@@ -152,14 +153,44 @@ def test_nearly_collinear_inputs_without_ridge_do_not_explode():
     for solver in ("closed-form", "lbfgs"):
         delta = dense(case, settings(solver, ridge=0.0))["block.l0"]
         assert np.isfinite(delta).all()
-        assert np.linalg.norm(delta) < 1e4 * largest
+        assert np.linalg.norm(delta) <= 1.0001 * GROWTH_LIMIT * largest
+
+
+def test_the_ridge_is_the_requested_share_of_the_mean_diagonal_where_that_is_enough():
+    case = random_case(6, concepts=3, part=Part.SPATIAL, spectrum="flat", tokens=300)
+    problem = case.problem()
+    expected = 0.01 * float(problem.gram.diagonal().mean())
+
+    for solver in ("closed-form", "lbfgs"):
+        assert solve(problem, settings(solver, ridge=0.01)).ridge == pytest.approx(expected)
+    for solver in ("average", "sum"):
+        assert solve(problem, settings(solver, ridge=0.01)).ridge == 0
+
+
+def test_every_solver_raises_the_ridge_alike_when_the_minimum_would_explode():
+    case = random_case(6, concepts=2, part=Part.CROSS_KV, spectrum="flat", tokens=3)
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal(24)
+    inputs = [shared + 1e-3 * rng.standard_normal(24) for _ in range(2)]
+    case.moments = [{"block.in": torch.from_numpy(np.outer(x, x))} for x in inputs]
+    problem = case.problem()
+
+    first, second = (solve(problem, settings(name, ridge=0.0)) for name in ("closed-form", "lbfgs"))
+
+    assert first.ridge == second.ridge > 0
+
+
+def test_the_sum_adds_the_weighted_updates_up():
+    case = random_case(6, concepts=3, part=Part.SPATIAL, spectrum="flat", tokens=300)
+    for name, delta in dense(case, settings("sum")).items():
+        np.testing.assert_allclose(delta, 3 * case.average(name), atol=1e-12)
 
 
 def test_moments_that_are_all_zero_give_the_average():
     case = random_case(7, concepts=3, part=Part.SPATIAL, spectrum="flat", tokens=50)
     case.moments = [{"block.in": torch.zeros(24, 24, dtype=torch.float64)} for _ in range(3)]
 
-    for solver in Solver:
+    for solver in (Solver.CLOSED_FORM, Solver.LBFGS):
         np.testing.assert_allclose(
             dense(case, settings(solver))["block.l0"], case.average("block.l0"), atol=1e-12
         )
@@ -213,7 +244,7 @@ def test_solving_twice_gives_the_same_bits():
             solve(
                 random_case(9, concepts=3, part=part, spectrum="steep", tokens=50).problem(),
                 settings(solver),
-            )
+            ).reduced
             for _ in range(2)
         )
         assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))

@@ -22,6 +22,7 @@ from mos_protocol.errors import Conflict, MosError, NotFound
 from mos_protocol.layer_map import LayerMap
 from mos_protocol.manifest import read_manifest, sha256_of
 from mos_protocol.names import Digest
+from mos_protocol.part_weights import PartWeights
 
 FINISHED = ("published", "failed", "cancelled")
 
@@ -72,15 +73,24 @@ class FolderLedger:
             ),
             concepts=tuple(
                 PlannedConcept(
-                    f"ada/c{number}@1", 1.0, read_manifest(Path(item["package"])), item["files"]
+                    f"ada/c{number}@1",
+                    PartWeights(),
+                    read_manifest(Path(item["package"])),
+                    item["files"],
                 )
                 for number, item in enumerate(center["concepts"])
             ),
             solver=request["solver"],
             prior_weight=request["prior_weight"],
             ridge=None,
+            lbfgs_steps=None,
+            refine_rounds=0,
+            exports=(),
             build=Digest("0" * 64),
         )
+
+    def package(self, manifest: Digest) -> PlannedConcept | None:
+        return None
 
     def started(self, fusion_id: str) -> None:
         with self._lock:

@@ -26,7 +26,7 @@ def kill_at(center, moment: str) -> None:
         process.wait()
 
 
-@pytest.mark.parametrize("moment", ["fusing unet.mid_block", "storing the model", "published"])
+@pytest.mark.parametrize("moment", ["fuse unet.mid_block", "storing the model", "published"])
 def test_a_killed_fusion_goes_on_and_is_published_once_with_the_same_bytes(
     center, undisturbed, moment
 ):

@@ -11,6 +11,7 @@ from fused_models import read_json
 from mos_center.fusion.local import fuse_local
 from mos_center.fusion.settings import FusionSettings
 from mos_protocol.manifest import sha256_of
+from mos_protocol.part_weights import PartWeights
 
 
 def published(known: dict) -> dict[str, str]:
@@ -49,7 +50,7 @@ def test_a_fusion_is_published_with_all_files_in_the_store(new_center, tiny, tmp
     for path, digest in published(known).items():
         with center.blobs.local_path(digest) as stored:
             assert sha256_of(stored) == digest, path
-    packages = [(package, 1.0) for package in tiny.packages]
+    packages = [(package, PartWeights()) for package in tiny.packages]
     fuse_local(tiny.base, packages, FusionSettings(), tmp_path / "local")
     for path in ("delta.safetensors", "unet/diffusion_pytorch_model.safetensors"):
         assert published(known)[path] == sha256_of(tmp_path / "local" / path)
@@ -58,9 +59,10 @@ def test_a_fusion_is_published_with_all_files_in_the_store(new_center, tiny, tmp
 def test_progress_is_told_block_by_block(center, tiny):
     known = center.run("first")
 
-    total = len(tiny.layers.blocks) + 1
+    total = len(tiny.layers.all_blocks()) + 1
     expected = [
-        [number, total, f"fusing {block.name}"] for number, block in enumerate(tiny.layers.blocks)
+        [number, total, f"fuse {block.name}"]
+        for number, block in enumerate(tiny.layers.all_blocks())
     ]
     assert known["progress"][: total - 1] == expected
     assert known["progress"][-1] == [total - 1, total, "storing the model"]
@@ -102,7 +104,7 @@ def test_a_fusion_can_be_enqueued_from_an_event_loop(center, held):
 
 
 def test_a_cancelled_fusion_stops_before_its_next_step_and_publishes_nothing(center, held):
-    held.at = "fusing unet.mid_block"
+    held.at = "fuse unet.mid_block"
     held.worker.start()
     assert held.reached.wait(240)
     center.ledger.update("first", state="cancelled")
@@ -112,12 +114,12 @@ def test_a_cancelled_fusion_stops_before_its_next_step_and_publishes_nothing(cen
     known = center.finish("first")
 
     assert known["state"] == "cancelled"
-    assert known["progress"][-1][2] == "fusing unet.mid_block"
+    assert known["progress"][-1][2] == "fuse unet.mid_block"
     assert center.publications() == []
 
 
 def test_a_fusion_cancelled_while_it_waits_never_starts(center, held):
-    held.at = "fusing text_encoder"
+    held.at = "fuse text_encoder"
     held.worker.start()
     assert held.reached.wait(240)
     center.request("second")
@@ -180,7 +182,7 @@ def test_a_missing_file_fails_the_fusion_and_the_next_one_still_runs(center, tin
 
 def test_an_unexpected_error_fails_the_fusion_and_is_logged_once_with_its_id(center, caplog):
     def crash(message: str) -> None:
-        if message == "fusing unet.mid_block":
+        if message == "fuse unet.mid_block":
             raise ZeroDivisionError("secret detail")
 
     worker = center.worker(crash)
@@ -201,7 +203,7 @@ def test_an_unexpected_error_fails_the_fusion_and_is_logged_once_with_its_id(cen
 
 
 def test_a_stopped_worker_leaves_the_fusion_to_the_next_one(center, held):
-    held.at = "fusing unet.mid_block"
+    held.at = "fuse unet.mid_block"
     held.worker.start()
     assert held.reached.wait(240)
     stopping = threading.Thread(target=held.worker.stop)
@@ -228,7 +230,7 @@ def test_a_fusion_that_waited_without_a_worker_is_taken_up_at_the_start(center):
 
 
 def test_blocks_whose_files_were_lost_are_fused_again(center, held, tmp_path):
-    held.at = "fusing unet.up_blocks.3"
+    held.at = "fuse unet.up_blocks.3"
     held.worker.start()
     assert held.reached.wait(240)
     lost = center.work / "first" / "unet.mid_block.safetensors"

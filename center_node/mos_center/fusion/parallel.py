@@ -1,0 +1,69 @@
+"""Independent pieces of torch work side by side, one core each, with the same bits on any number.
+
+Sums in torch depend on how many threads share them; a piece that has one thread does not. While
+one piece waits for its files another computes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Stopwatch:
+    """Seconds per phase, added up over threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count what runs inside under `name`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.seconds[name] += time.perf_counter() - start
+
+
+def compute_device() -> torch.device:
+    """The GPU when there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def workers() -> int:
+    """How many pieces run at a time: one per core that this process may use, one for a GPU."""
+    if compute_device().type != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def each(work: Callable[[Item], Result], items: Sequence[Item], count: int) -> Iterator[Result]:
+    """Results in the order of `items`, up to `count` made at a time; the first error ends it."""
+    before = torch.get_num_threads()
+    with ThreadPoolExecutor(count, initializer=_one_thread) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+    torch.set_num_threads(before)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
