@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from mos_protocol.errors import Conflict, InvalidRequest
 
 from mos_center.domain.ports import FusionQueue
+from mos_center.moments_reducer import MomentsReducer
 from mos_center.service.center import Center, WaitingQueue, assemble
 from mos_center.service.fusion_ledger import FusionLedgerService
 from mos_center.settings import Settings
@@ -31,6 +32,7 @@ class OpenedData:
             self.database,
             self.blobs,
             queue or WaitingQueue(),
+            MomentsReducer(),
             review=self.settings.review,
             open_without_tokens=self.settings.is_loopback,
         )

@@ -56,7 +56,7 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; `on_ready` is called once calls are answered."""
     stopping = _stop_on_signals()
-    async with _worker(data, settings) as queue:
+    async with working(data, settings) as queue:
         center = data.center(queue)
         check_protected(center, settings)
         async with listening(center, settings, stopping) as addresses:
@@ -80,14 +80,18 @@ def _stop_on_signals() -> asyncio.Event:
 
 
 @asynccontextmanager
-async def _worker(data: OpenedData, settings: Settings) -> AsyncIterator[FusionQueue | None]:
+async def working(data: OpenedData, settings: Settings) -> AsyncIterator[FusionQueue | None]:
+    """Run the fusion worker inside the context, if the settings want one here."""
     if not settings.worker:
         yield None
         return
-    # Only here: it imports torch, which a process without a worker does without.
+    # Only here: they import torch, which a process without a worker does without.
+    from mos_center.fusion.sums_cache import SumsCache
     from mos_center.jobs.worker import FusionWorker
 
-    worker = FusionWorker(data.ledger(), data.blobs, settings.jobs_database, settings.work)
+    limit = settings.sums_cache_bytes
+    sums = SumsCache(settings.sums, limit) if limit else None
+    worker = FusionWorker(data.ledger(), data.blobs, settings.jobs_database, settings.work, sums)
     await asyncio.to_thread(worker.start)
     try:
         yield worker

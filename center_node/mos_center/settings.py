@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None, description="SQLAlchemy URL; default: SQLite in the data folder"
     )
+    sums_cache_bytes: int = Field(
+        default=4 << 30, ge=0, description="Bytes kept of fusions' sums for later ones; 0: none"
+    )
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
 
     @property
@@ -49,6 +52,10 @@ class Settings(BaseSettings):
     @property
     def work(self) -> Path:
         return self.data / "work"
+
+    @property
+    def sums(self) -> Path:
+        return self.data / "sums"
 
     @property
     def url(self) -> str:

@@ -33,6 +33,16 @@ def test_a_bad_value_is_told_by_its_name() -> None:
         load_settings({}, grpc_port=70000)
 
 
+def test_the_cache_of_sums_has_a_limit_that_may_be_nothing() -> None:
+    assert load_settings({}).sums_cache_bytes == 4 << 30
+    assert load_settings({}, sums_cache_bytes=0).sums_cache_bytes == 0
+    assert load_settings({}, data=Path("x")).sums == Path("x/sums")
+    with pytest.raises(InvalidRequest, match="MOS_SUMS_CACHE_BYTES: Input should be greater"):
+        load_settings({}, sums_cache_bytes=-1)
+    with pytest.raises(InvalidRequest, match="MOS_SUMS_CACHE_BYTES"):
+        load_settings({}, sums_cache_bytes="plenty")
+
+
 def test_the_database_password_is_not_shown() -> None:
     settings = Settings(database_url="postgresql+psycopg://mos:hunter2@db/mos")
 

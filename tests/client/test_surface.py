@@ -19,6 +19,7 @@ def test_the_public_surface_is_this_and_no_more():
         "FusionState",
         "ModelFile",
         "ModelVersion",
+        "PartWeights",
         "Session",
         "Submission",
         "SubmissionState",

@@ -85,7 +85,7 @@ def test_a_center_killed_in_mid_fusion_publishes_once_and_the_same(
     pulled, uninterrupted = digests(tmp_path / "pulled"), digests(tmp_path / "uninterrupted")
     assert "delta.safetensors" in pulled
     # These name the version, or the concepts with theirs, which only the center knows.
-    named_apart = {"README.md", "concepts.json", "report.json", ".mos-model.json"}
+    named_apart = {"README.md", "concepts.json", "report.json", "quality.png", ".mos-model.json"}
     assert {path for path in pulled if pulled[path] != uninterrupted.get(path)} <= named_apart
 
 

@@ -59,13 +59,12 @@ def add(
     with (
         opened_data(data) as found,
         tempfile.TemporaryDirectory() as work,
-        console.status("loading the base model") as status,
+        console.status("reading the base model") as status,
     ):
-        base = base_prior.load(folder, device)
-        prior: dict[str, Path] = {}
+        layers, prior = base_prior.read_layer_map(folder), {}
         if not no_prior:
             prior = base_prior.record(
-                base,
+                base_prior.load(folder, device),
                 Path(work),
                 images=prior_images,
                 samples=prior_samples or DEFAULT_SAMPLES,
@@ -73,7 +72,7 @@ def add(
                 seed=seed,
                 on_progress=status.update,
             )
-        record = found.center().bases.add(name, folder, base_prior.layer_map(base), prior)
+        record = found.center().bases.add(name, folder, layers, prior)
     console.print(
         f"{record.name}: {record.digest[:12]}…, {len(record.layer_map.blocks)} blocks, "
         f"{len(record.layer_map.cross_attention)} cross-attention layers, "

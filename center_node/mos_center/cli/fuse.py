@@ -7,17 +7,25 @@ from typing import Annotated
 
 import typer
 from mos_protocol.errors import InvalidRequest
-from mos_protocol.layer_map import Part
-from mos_protocol.tensors import moments_path
+from mos_protocol.moments import moments_path
+from mos_protocol.part_weights import PartWeights, numbers_by_part
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mos_center.cli.edge import console
-from mos_center.domain.models import Solver
+from mos_center.domain.models import Export, Solver
+from mos_center.domain.solving import MAX_REFINE_ROUNDS
 
 
 def fuse_local(
     base: Annotated[Path, typer.Option(help="The base model's diffusers folder")],
-    concept: Annotated[list[str], typer.Option(help="A package folder, or FOLDER:WEIGHT; repeat")],
+    concept: Annotated[
+        list[str],
+        typer.Option(
+            metavar="FOLDER[:WEIGHTS]",
+            help="A package folder; repeat. WEIGHTS is a number, or numbers by part: "
+            "text_encoder=0.5,cross_kv=1,spatial=0",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The folder to write; it must not exist")],
     solver: Annotated[Solver, typer.Option(help="How to solve")] = Solver.CLOSED_FORM,
     prior: Annotated[
@@ -29,21 +37,56 @@ def fuse_local(
     ] = None,
     ridge: Annotated[
         list[str] | None,
-        typer.Option(help="Pull towards the average, PART=VALUE (text_encoder, cross_kv, spatial)"),
+        typer.Option(
+            metavar="[PART=]VALUE",
+            help="Pull towards the average, for a part (text_encoder, cross_kv, spatial); repeat",
+        ),
+    ] = None,
+    lbfgs_steps: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[PART=]N", help="Steps of lbfgs, for a part; repeat"),
+    ] = None,
+    refine_rounds: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=MAX_REFINE_ROUNDS,
+            help="How often to record inputs again on the fused model and solve once more",
+        ),
+    ] = 0,
+    sums: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Folder that keeps sums, so that later fusions with one concept more or less "
+            "read only that one",
+        ),
+    ] = None,
+    withdrawn: Annotated[
+        list[Path] | None,
+        typer.Option(help="With --sums: package folder of a concept that went out; repeat"),
+    ] = None,
+    export: Annotated[
+        list[Export] | None,
+        typer.Option(help="Write the model in a format of other tools too; repeat"),
     ] = None,
 ) -> None:
     """Fuse package folders into a model folder, without a server."""
     packages = [_package(text) for text in concept]
-    ridges = dict(_ridge(text) for text in ridge or [])
+    ridges = numbers_by_part(ridge or [], float, "ridge")
+    steps = numbers_by_part(lbfgs_steps or [], int, "number of steps")
     # Late: they import torch.
     from mos_center.fusion import local
-    from mos_center.fusion.settings import DEFAULT_RIDGE, FusionSettings
-    from mos_center.fusion.settings import Solver as FusionSolver
+    from mos_center.fusion.settings import FusionSettings
 
     blocks = _prior_files(prior) if prior else None
     weight = prior_weight if prior_weight is not None else (0.1 if prior else 0.0)
     settings = FusionSettings(
-        solver=FusionSolver(solver.value), ridge={**DEFAULT_RIDGE, **ridges}, prior_weight=weight
+        solver=solver,
+        ridge=ridges,
+        prior_weight=weight,
+        lbfgs_steps=steps,
+        refine_rounds=refine_rounds,
     )
     with _progress() as progress:
         task = progress.add_task("reading", total=None)
@@ -51,40 +94,37 @@ def fuse_local(
         def on_progress(done: int, total: int, message: str) -> None:
             progress.update(task, completed=done, total=total, description=message)
 
-        report = local.fuse_local(base, packages, settings, out, blocks, on_progress)
-    _warn(report, out)
-    console.print(f"Fused {len(packages)} concepts into {out}", soft_wrap=True, markup=False)
+        report = local.fuse_local(
+            base,
+            packages,
+            settings,
+            out,
+            blocks,
+            on_progress,
+            sums=sums,
+            withdrawn=withdrawn or [],
+            exports=[item.value for item in export or []],
+        )
+    _warn(report)
+    told = f"Fused {len(packages)} concepts into {out}"
+    if report.get("reused"):
+        told += f"; the sums held {report['reused']} of them"
+    console.print(told, soft_wrap=True, markup=False)
 
 
-def _warn(report: dict[str, object], out: Path) -> None:
-    """Tell of exploded layers: the first one, and how many there are."""
+def _warn(report: dict[str, object]) -> None:
+    """Tell of concepts that keep little and of layers that had to be held back."""
     warnings = report["warnings"]
-    if isinstance(warnings, list) and warnings:
-        more = f" ({len(warnings)} such layers, see {out / 'report.json'})"
-        console.print(f"warning: {warnings[0]}{more}", soft_wrap=True, markup=False)
+    for warning in warnings if isinstance(warnings, list) else []:
+        console.print(f"warning: {warning}", soft_wrap=True, markup=False)
 
 
-def _package(text: str) -> tuple[Path, float]:
-    """Parse `FOLDER` or `FOLDER:WEIGHT`; a folder that has a colon in its name wins."""
-    folder, colon, weight = text.rpartition(":")
+def _package(text: str) -> tuple[Path, PartWeights]:
+    """Parse `FOLDER` or `FOLDER:WEIGHTS`; a folder that has a colon in its name wins."""
+    folder, colon, weights = text.rpartition(":")
     if not colon or Path(text).is_dir():
-        return Path(text), 1.0
-    try:
-        return Path(folder), float(weight)
-    except ValueError:
-        raise InvalidRequest(
-            f"{weight!r} is no weight.", hint="Write --concept FOLDER or --concept FOLDER:0.8."
-        ) from None
-
-
-def _ridge(text: str) -> tuple[Part, float]:
-    part, _, value = text.partition("=")
-    try:
-        return Part(part), float(value)
-    except ValueError:
-        raise InvalidRequest(
-            f"{text!r} is no ridge.", hint=f"Write PART=VALUE; parts: {', '.join(Part)}."
-        ) from None
+        return Path(text), PartWeights()
+    return Path(folder), PartWeights.parse(weights)
 
 
 def _prior_files(folder: Path) -> dict[str, Path]:

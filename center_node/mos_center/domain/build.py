@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from mos_protocol.layer_map import Part
 from mos_protocol.names import Digest
+from mos_protocol.part_weights import PartWeights
 
-from mos_center.domain.models import Solver
+from mos_center.domain.solving import Solving
 
-ENGINE_VERSION = "1"
+ENGINE_VERSION = "2"
 """Raised whenever the same request would give other bytes than before."""
 
 
 def build_digest(
-    *,
-    base: Digest,
-    concepts: Sequence[tuple[Digest, float]],
-    solver: Solver,
-    prior_weight: float,
-    ridge: Mapping[Part, float] | None,
+    base: Digest, concepts: Sequence[tuple[Digest, PartWeights]], solving: Solving
 ) -> Digest:
     """The sha256 over all that decides the result; `concepts` are manifest digests and weights.
 
@@ -29,11 +24,9 @@ def build_digest(
     """
     content = {
         "base": base,
-        "concepts": [[digest, float(weight)] for digest, weight in concepts],
-        "solver": solver.value,
-        "prior_weight": float(prior_weight),
-        "ridge": {part.value: float(value) for part, value in ridge.items()} if ridge else None,
+        "concepts": [[digest, weights.to_json()] for digest, weights in concepts],
         "engine": ENGINE_VERSION,
+        **solving.to_json(),
     }
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return Digest(hashlib.sha256(canonical.encode()).hexdigest())

@@ -11,6 +11,7 @@ from pathlib import Path
 from mos_protocol.layer_map import LayerMap, Part
 from mos_protocol.manifest import Manifest
 from mos_protocol.names import Digest
+from mos_protocol.part_weights import PartWeights as PartWeights
 
 from mos_center.domain.states import FusionState, SubmissionState
 
@@ -21,6 +22,20 @@ class Solver(StrEnum):
     CLOSED_FORM = "closed-form"
     LBFGS = "lbfgs"
     AVERAGE = "average"
+    SUM = "sum"
+
+    @property
+    def solves(self) -> bool:
+        """Whether it solves a least-squares problem, so that ridge and prior count."""
+        return self in (Solver.CLOSED_FORM, Solver.LBFGS)
+
+
+class Export(StrEnum):
+    """A format of other tools that a version can be published in too."""
+
+    DIFFUSERS_LORA = "diffusers-lora"
+    KOHYA_LORA = "kohya-lora"
+    SINGLE_FILE = "single-file"
 
 
 class Review(StrEnum):
@@ -87,12 +102,12 @@ class Submission:
 
 @dataclass(frozen=True)
 class FusionConcept:
-    """One concept of a fusion, with the weight its delta gets."""
+    """One concept of a fusion, with the weights its delta gets."""
 
     submission_id: str
     name: str
     version: int
-    weight: float
+    weights: PartWeights
 
     @property
     def ref(self) -> str:
@@ -119,7 +134,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Fusion:
-    """A requested fusion; `build` identifies its result (see `service.build`)."""
+    """A requested fusion; `build` identifies its result (see `domain.build`).
+
+    `ridge` and `lbfgs_steps` are None where the solver has no use for them.
+    """
 
     id: str
     model: str
@@ -128,6 +146,9 @@ class Fusion:
     solver: Solver
     prior_weight: float
     ridge: Mapping[Part, float] | None
+    lbfgs_steps: Mapping[Part, int] | None
+    refine_rounds: int
+    exports: tuple[Export, ...]
     build: Digest
     state: FusionState
     created_at: datetime
@@ -142,7 +163,7 @@ class PlannedConcept:
     """A concept as the fusion reads it: manifest, and each package file's blob."""
 
     ref: str
-    weight: float
+    weights: PartWeights
     manifest: Manifest
     files: Mapping[str, Digest]
 
@@ -158,6 +179,9 @@ class FusionPlan:
     solver: str
     prior_weight: float
     ridge: dict[Part, float] | None
+    lbfgs_steps: dict[Part, int] | None
+    refine_rounds: int
+    exports: tuple[Export, ...]
     build: Digest
 
 
@@ -167,7 +191,7 @@ class VersionConcept:
 
     name: str
     version: int
-    weight: float
+    weights: PartWeights
     words: tuple[str, ...]
 
 

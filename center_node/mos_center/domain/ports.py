@@ -16,6 +16,7 @@ from mos_center.domain.models import (
     Fusion,
     FusionPlan,
     ModelVersion,
+    PlannedConcept,
     PublishedFile,
     Remembered,
     SessionRecord,
@@ -70,6 +71,16 @@ class BlobStore(Protocol):
         """A URL that takes the bytes directly, or None when this store has none."""
 
 
+class ActivationReducer(Protocol):
+    """Turns recorded activations into second moments, which is all that fusion reads of them."""
+
+    def reduce(self, path: Path, out: Path) -> bool:
+        """Write the reduced form of the moments file `path` to `out` when it holds activations.
+
+        Returns whether it did; a file of moments needs nothing. Raises `InvalidPackage`.
+        """
+
+
 class FusionQueue(Protocol):
     """Hands fusions to a worker. Both calls are idempotent."""
 
@@ -88,6 +99,9 @@ class FusionLedger(Protocol):
 
     def plan(self, fusion_id: str) -> FusionPlan:
         """What is to be fused; raises `NotFound`."""
+
+    def package(self, manifest: Digest) -> PlannedConcept | None:
+        """The package with this manifest digest; None unless all its files are in the store."""
 
     def started(self, fusion_id: str) -> None:
         """Note that work began; again after a restart is fine; `Conflict` once it is finished."""
@@ -139,6 +153,12 @@ class Submissions(Protocol):
 
     def refer(self, submission: Submission) -> None:
         """Refer to every file of its manifest again, after `forget_files`."""
+
+    def files(self, submission_id: str) -> dict[str, Digest]:
+        """The stored file of each path; another than the manifest's where it was reduced."""
+
+    def replace_file(self, submission_id: str, path: str, digest: Digest) -> None:
+        """Have `path` mean another stored file."""
 
     def forget_files(self, submission_id: str) -> tuple[Digest, ...]:
         """Drop its references to files and return the digests."""

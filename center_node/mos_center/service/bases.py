@@ -87,7 +87,8 @@ class BaseService:
 
 def _check_blocks(layer_map: LayerMap, prior: Mapping[str, Path]) -> None:
     blocks = {block.name for block in layer_map.blocks}
-    if prior and prior.keys() != blocks:
+    known = {block.name for block in layer_map.all_blocks()}
+    if prior and not blocks <= prior.keys() <= known:
         raise InvalidRequest(
             f"The prior covers the blocks {sorted(prior)}, the base has {sorted(blocks)}.",
             hint="Record the prior with this base.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mos_center.domain.models import Review
-from mos_center.domain.ports import BlobStore, Database, FusionQueue
+from mos_center.domain.ports import ActivationReducer, BlobStore, Database, FusionQueue
 from mos_center.service.bases import BaseService
 from mos_center.service.concepts import ConceptService
 from mos_center.service.fusions import FusionService
@@ -35,6 +35,7 @@ def assemble(
     database: Database,
     blobs: BlobStore,
     queue: FusionQueue,
+    reducer: ActivationReducer,
     *,
     review: Review = Review.AUTOMATIC,
     open_without_tokens: bool = False,
@@ -45,7 +46,7 @@ def assemble(
         bases=BaseService(database, blobs),
         submissions=SubmissionService(database, blobs),
         uploads=UploadService(database, blobs),
-        validation=ValidationService(database, blobs, review),
+        validation=ValidationService(database, blobs, review, reducer),
         concepts=ConceptService(database),
         fusions=FusionService(database, queue),
         models=ModelService(database),

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from mos_protocol.errors import InvalidRequest, MosError, NotFound, Unavailable
 from mos_protocol.names import Digest
+from mos_protocol.part_weights import PartWeights
 
 from mos_center.domain.models import (
     Failure,
@@ -60,8 +61,23 @@ class FusionLedgerService:
             solver=fusion.solver.value,
             prior_weight=fusion.prior_weight,
             ridge=None if fusion.ridge is None else dict(fusion.ridge),
+            lbfgs_steps=None if fusion.lbfgs_steps is None else dict(fusion.lbfgs_steps),
+            refine_rounds=fusion.refine_rounds,
+            exports=fusion.exports,
             build=fusion.build,
         )
+
+    def package(self, manifest: Digest) -> PlannedConcept | None:
+        with self._database.read() as transaction:
+            submission = transaction.submissions.by_manifest(manifest)
+            if submission is None or submission.version is None:
+                return None
+            files = transaction.submissions.files(submission.id)
+        # Rejected packages keep their row without files.
+        if not files or not all(self._blobs.exists(digest) for digest in files.values()):
+            return None
+        ref = f"{submission.concept}@{submission.version}"
+        return PlannedConcept(ref, PartWeights(), submission.manifest, files)
 
     def started(self, fusion_id: str) -> None:
         with self._database.write() as transaction:
@@ -136,9 +152,9 @@ def _planned(transaction: Transaction, concept: FusionConcept) -> PlannedConcept
     manifest = find_submission(transaction, concept.submission_id).manifest
     return PlannedConcept(
         ref=concept.ref,
-        weight=concept.weight,
+        weights=concept.weights,
         manifest=manifest,
-        files={entry.path: Digest(entry.sha256) for entry in manifest.files},
+        files=transaction.submissions.files(concept.submission_id),
     )
 
 
@@ -158,7 +174,7 @@ def _version(
             VersionConcept(
                 concept.name,
                 concept.version,
-                concept.weight,
+                concept.weights,
                 find_submission(transaction, concept.submission_id).manifest.words,
             )
             for concept in fusion.concepts

@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 from mos_protocol.errors import Conflict, InvalidRequest, NotFound
 from mos_protocol.layer_map import Part
 from mos_protocol.names import Digest, check_slug, parse_concept_name
+from mos_protocol.part_weights import PartWeights
 from mos_protocol.words import check_words
 
 from mos_center.domain.build import build_digest
 from mos_center.domain.ids import new_id
 from mos_center.domain.models import (
     BaseRecord,
+    Export,
     Fusion,
     FusionConcept,
     Remembered,
@@ -26,6 +27,7 @@ from mos_center.domain.models import (
     Submission,
 )
 from mos_center.domain.ports import Database, FusionQueue, Transaction
+from mos_center.domain.solving import Solving
 from mos_center.domain.states import (
     FusionState,
     SubmissionState,
@@ -45,20 +47,22 @@ class WantedConcept:
 
     name: str
     version: int | None = None
-    weight: float = 1.0
+    weights: PartWeights = field(default_factory=PartWeights)
 
     def __post_init__(self) -> None:
         parse_concept_name(self.name)
-        if not (math.isfinite(self.weight) and 0 < self.weight <= MAX_WEIGHT):
+        weights = [self.weights.of(part) for part in Part]
+        if min(weights) < 0 or not 0 < max(weights) <= MAX_WEIGHT:
             raise InvalidRequest(
-                f"The weight of {self.name} is {self.weight}.",
-                hint=f"Give a weight above 0, at most {MAX_WEIGHT:g}; 1 is the concept as tuned.",
+                f"The weight of {self.name} is {self.weights}.",
+                hint=f"Give a weight above 0, at most {MAX_WEIGHT:g}; 1 is the concept as tuned. "
+                "Single parts may be 0.",
             )
 
 
 @dataclass(frozen=True)
 class FusionRequest:
-    """What is to be fused, and how; `prior_weight` None means the center's default."""
+    """What is to be fused, and how; what is None is left to the center (see `solving`)."""
 
     model: str
     base: str
@@ -66,6 +70,9 @@ class FusionRequest:
     solver: Solver = Solver.CLOSED_FORM
     prior_weight: float | None = None
     ridge: Mapping[Part, float] | None = None
+    lbfgs_steps: Mapping[Part, int] | None = None
+    refine_rounds: int = 0
+    exports: Sequence[Export] = ()
 
     def __post_init__(self) -> None:
         check_slug(self.model, "model name")
@@ -75,12 +82,18 @@ class FusionRequest:
                 f"{len(self.concepts)} concepts are named.",
                 hint=f"Name between 1 and {MAX_CONCEPTS}.",
             )
-        numbers = {"prior_weight": self.prior_weight or 0.0} | {
-            f"ridge.{part.value}": value for part, value in (self.ridge or {}).items()
-        }
-        for what, number in numbers.items():
-            if not (math.isfinite(number) and number >= 0):
-                raise InvalidRequest(f"{what} is {number}.", hint="Give a number from 0.")
+        self.solving(self.prior_weight or 0.0)
+
+    def solving(self, prior_weight: float) -> Solving:
+        """How to solve it, checked and complete; raises `InvalidRequest`."""
+        return Solving.of(
+            self.solver,
+            ridge=self.ridge,
+            prior_weight=prior_weight,
+            lbfgs_steps=self.lbfgs_steps,
+            refine_rounds=self.refine_rounds,
+            exports=self.exports,
+        )
 
     def digest(self) -> Digest:
         """The identity of the request as it was written (for idempotency keys)."""
@@ -167,17 +180,12 @@ def _find_or_add(transaction: Transaction, request: FusionRequest) -> tuple[Fusi
         raise NotFound(f"There is no base {request.base!r}.", hint="List the bases.")
     members = [_member(transaction, wanted, base) for wanted in request.concepts]
     check_words((f"{one.concept}@{one.version}", one.manifest.words) for one in members)
-    prior_weight = _prior_weight(request, base)
-    weights = [wanted.weight for wanted in request.concepts]
+    solving = request.solving(_prior_weight(request, base))
+    weighted = [
+        (member, wanted.weights) for member, wanted in zip(members, request.concepts, strict=True)
+    ]
     build = build_digest(
-        base=base.digest,
-        concepts=[
-            (member.manifest_digest, weight)
-            for member, weight in zip(members, weights, strict=True)
-        ],
-        solver=request.solver,
-        prior_weight=prior_weight,
-        ridge=request.ridge,
+        base.digest, [(member.manifest_digest, weights) for member, weights in weighted], solving
     )
     known = transaction.fusions.by_build(request.model, build)
     if known is not None:
@@ -187,12 +195,15 @@ def _find_or_add(transaction: Transaction, request: FusionRequest) -> tuple[Fusi
         model=request.model,
         base=base.name,
         concepts=tuple(
-            FusionConcept(member.id, member.concept, member.version or 0, weight)
-            for member, weight in zip(members, weights, strict=True)
+            FusionConcept(member.id, member.concept, member.version or 0, weights)
+            for member, weights in weighted
         ),
-        solver=request.solver,
-        prior_weight=prior_weight,
-        ridge=request.ridge,
+        solver=solving.solver,
+        prior_weight=solving.prior_weight,
+        ridge=solving.ridge,
+        lbfgs_steps=solving.lbfgs_steps,
+        refine_rounds=solving.refine_rounds,
+        exports=solving.exports,
         build=build,
         state=FusionState.QUEUED,
         created_at=datetime.now(UTC),

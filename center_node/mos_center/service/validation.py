@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from mos_protocol.errors import Conflict, InvalidPackage, NotFound
 from mos_protocol.names import Digest
 from mos_protocol.package import check_file, check_manifest
 
 from mos_center.domain.models import BaseRecord, Review, Submission
-from mos_center.domain.ports import BlobStore, Database, Transaction
+from mos_center.domain.ports import ActivationReducer, BlobStore, Database, Transaction
 from mos_center.domain.states import SubmissionState, check_submission_transition
+from mos_center.service.reduction import keep_reduced, reduced_files
 from mos_center.service.rejection import refuse
 from mos_center.service.submissions import find_submission, missing_files
 
@@ -21,14 +24,18 @@ log = logging.getLogger(__name__)
 class ValidationService:
     """Turns an uploaded package into a concept version, or refuses it."""
 
-    def __init__(self, database: Database, blobs: BlobStore, review: Review) -> None:
+    def __init__(
+        self, database: Database, blobs: BlobStore, review: Review, reducer: ActivationReducer
+    ) -> None:
         self._database = database
         self._blobs = blobs
         self._review = review
+        self._reducer = reducer
 
     def commit(self, submission_id: str) -> Submission:
         """Validate the package and give it a version; again: the same answer.
 
+        Files of raw activations are replaced by their second moments; the manifest stays as sent.
         Raises `Conflict` while files are missing or when it was rejected before, and
         `InvalidPackage` when a file is not what it must be: then nothing of it is kept.
         A process killed in here leaves `validating`, from which the next commit goes on.
@@ -38,10 +45,15 @@ class ValidationService:
             return submission
         try:
             self._check(submission, base)
+            with reduced_files(submission.manifest, self._blobs, self._reducer) as reduced:
+                return self._accept(submission.id, reduced)
         except InvalidPackage as error:
-            self._refuse(submission.id, error)
-            raise
-        return self._accept(submission.id)
+            if self._refuse(submission.id, error):
+                raise
+        except (NotFound, FileNotFoundError):
+            pass
+        # Another commit of this package ended meanwhile, and what it reduced is gone.
+        return self._settled(submission.id)
 
     def _start(self, submission_id: str) -> tuple[Submission, BaseRecord]:
         with self._database.write() as transaction:
@@ -72,14 +84,27 @@ class ValidationService:
             with self._blobs.local_path(Digest(entry.sha256)) as path:
                 check_file(path, entry, submission.manifest, base.layer_map)
 
-    def _refuse(self, submission_id: str, error: InvalidPackage) -> None:
+    def _refuse(self, submission_id: str, error: InvalidPackage) -> bool:
+        """Refuse the package and tell whether it was still to be decided."""
         with self._database.write() as transaction:
             submission = find_submission(transaction, submission_id)
-            if submission.state is SubmissionState.VALIDATING:
-                refuse(transaction, self._blobs, submission, error.message)
-                log.info("submission.refused id=%s file=%s", submission.id, error.file)
+            if submission.state is not SubmissionState.VALIDATING:
+                return False
+            refuse(transaction, self._blobs, submission, error.message)
+        log.info("submission.refused id=%s file=%s", submission_id, error.file)
+        return True
 
-    def _accept(self, submission_id: str) -> Submission:
+    def _settled(self, submission_id: str) -> Submission:
+        """The submission that another commit accepted; raises `Conflict` if none did."""
+        submission, _ = self._start(submission_id)
+        if submission.state is SubmissionState.VALIDATING:
+            raise Conflict(
+                f"A file of submission {submission_id} came and went while it was checked.",
+                hint="Commit again.",
+            )
+        return submission
+
+    def _accept(self, submission_id: str, reduced: Mapping[str, Path]) -> Submission:
         state = (
             SubmissionState.APPROVED
             if self._review is Review.AUTOMATIC
@@ -94,7 +119,10 @@ class ValidationService:
                 submission.owner, submission.name
             )
             accepted = _moved(transaction, replace(submission, version=version), state)
-        log.info("submission.accepted id=%s version=%d", accepted.id, version)
+            keep_reduced(transaction, self._blobs, submission, reduced)
+        log.info(
+            "submission.accepted id=%s version=%d reduced=%d", accepted.id, version, len(reduced)
+        )
         return accepted
 
 

@@ -112,6 +112,9 @@ fusions = Table(
     Column("solver", String(20), nullable=False),
     Column("prior_weight", Float, nullable=False),
     Column("ridge", JSON(none_as_null=True)),
+    Column("lbfgs_steps", JSON(none_as_null=True)),
+    Column("refine_rounds", Integer, nullable=False, server_default="0"),
+    Column("exports", JSON, nullable=False, server_default="[]"),
     Column("build", Sha256, nullable=False),
     Column("state", String(20), nullable=False),
     Column("done", Integer, nullable=False),
@@ -139,7 +142,10 @@ fusion_concepts = Table(
     Column("fusion", ForeignKey("fusions.id"), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("submission", ForeignKey("submissions.id"), nullable=False, index=True),
-    Column("weight", Float, nullable=False),
+    # A column per part: `weight_` and the part's name.
+    Column("weight_text_encoder", Float, nullable=False),
+    Column("weight_cross_kv", Float, nullable=False),
+    Column("weight_spatial", Float, nullable=False),
 )
 
 model_versions = Table(

@@ -1,5 +1,7 @@
 """Talking to a center: `Session`, and the values it gives back."""
 
+from mos_protocol.part_weights import PartWeights
+
 from mos_client.session.client import Session
 from mos_client.session.results import (
     Base,
@@ -27,6 +29,7 @@ __all__ = [
     "FusionState",
     "ModelFile",
     "ModelVersion",
+    "PartWeights",
     "Session",
     "Submission",
     "SubmissionState",

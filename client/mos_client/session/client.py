@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Self
 from urllib.parse import quote
 
 from mos_protocol.errors import InvalidPackage, NotFound, Unavailable
+from mos_protocol.layer_map import Part
 from mos_protocol.manifest import Manifest, read_manifest
 from mos_protocol.names import parse_concept_ref, parse_model_ref
 from mos_protocol.package import check_package
@@ -157,24 +158,34 @@ class Session:
         *,
         solver: str = "closed-form",
         prior_weight: float | None = None,
-        ridge: dict[str, float] | None = None,
+        ridge: Mapping[Part, float] | None = None,
+        lbfgs_steps: Mapping[Part, int] | None = None,
+        refine_rounds: int = 0,
+        exports: Sequence[str] = (),
         idempotency_key: str | None = None,
     ) -> Fusion:
         """Ask for a model version made of `concepts`; returns the queued (or known) fusion.
 
         Concepts are `owner/name` (its newest approved version), `owner/name@3` or
-        `WeightedConcept`s. `prior_weight` None is the center's choice. A connection that breaks
-        is tried again with the same idempotency key, so that one request stays one fusion.
+        `WeightedConcept`s. What is None, and parts that `ridge` and `lbfgs_steps` leave out, are
+        the center's choice. `exports` are formats of other tools to publish the version in too. A
+        connection that breaks is tried again with the same idempotency key, so that one request
+        stays one fusion.
         """
         body: dict[str, object] = {
             "model": model,
             "base": base,
             "concepts": [_requested(concept) for concept in concepts],
             "solver": solver,
-            "ridge": ridge,
         }
-        if prior_weight is not None:
-            body["prior_weight"] = prior_weight
+        chosen = {
+            "prior_weight": prior_weight,
+            "ridge": ridge and dict(ridge),
+            "lbfgs_steps": lbfgs_steps and dict(lbfgs_steps),
+            "refine_rounds": refine_rounds or None,
+            "exports": list(exports) or None,
+        }
+        body |= {name: value for name, value in chosen.items() if value is not None}
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         few = Backoff(attempts=3, first=self._backoff.first, sleep=self._backoff.sleep)
         return retrying(lambda: self._rest.post(Fusion, "/v1/fusions", body, headers), few)
@@ -278,4 +289,4 @@ def _requested(concept: str | WeightedConcept) -> dict[str, object]:
     if isinstance(concept, str):
         parsed = parse_concept_ref(concept)
         concept = WeightedConcept(str(parsed.concept), parsed.version)
-    return {"name": concept.name, "version": concept.version, "weight": concept.weight}
+    return {"name": concept.name, "version": concept.version, "weight": concept.weights.to_json()}

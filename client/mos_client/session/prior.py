@@ -9,16 +9,8 @@ from urllib.parse import quote
 
 from mos_protocol.errors import InvalidPackage, NotFound
 from mos_protocol.manifest import FileEntry
+from mos_protocol.moments import check_moments, moments_path
 from mos_protocol.package import check_identity
-from mos_protocol.tensors import (
-    MAX_ABS_MOMENT,
-    MOMENTS_FORMAT,
-    check_tensors,
-    check_values,
-    moment_shapes,
-    moments_path,
-    read_header,
-)
 
 from mos_client.session.rest import RestClient
 from mos_client.session.results import Base, StoredFile
@@ -55,10 +47,7 @@ def _fetch_block(rest: RestClient, base: Base, block: str, stored: StoredFile, o
         with rest.stream(path, {"Accept-Encoding": "identity"}) as response:
             _write(response.iter_bytes(1 << 20), partial, stored.size)
         check_identity(partial, entry)
-        entries = read_header(partial, entry.path, MOMENTS_FORMAT)
-        allowed = moment_shapes(base.layer_map.block(block))
-        check_tensors(entries, allowed, set(allowed), entry.path, dtypes=("F32",))
-        check_values(partial, entries, MAX_ABS_MOMENT, entry.path)
+        check_moments(partial, base.layer_map.block(block), entry.path)
         partial.replace(target)
 
 

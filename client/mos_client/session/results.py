@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
+from mos_protocol.errors import InvalidRequest
 from mos_protocol.layer_map import LayerMap
 from mos_protocol.manifest import Manifest
 from mos_protocol.names import DIGEST_PATTERN, SLUG_PATTERN
-from pydantic import BaseModel, ConfigDict, Field
+from mos_protocol.part_weights import PartWeights
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 
 class _Answer(BaseModel):
@@ -100,11 +102,11 @@ class Submission(_Answer):
 
 @dataclass(frozen=True)
 class WeightedConcept:
-    """One concept of a fusion request: `owner/name`, a version (None: the latest), a weight."""
+    """One concept of a fusion request: `owner/name`, a version (None: the latest), its weights."""
 
     name: str
     version: int | None = None
-    weight: float = 1.0
+    weights: PartWeights = field(default_factory=PartWeights)
 
 
 class FusionState(StrEnum):
@@ -137,12 +139,23 @@ class Failure(_Answer):
     hint: str = ""
 
 
+def _read_weights(value: object) -> PartWeights:
+    try:
+        return value if isinstance(value, PartWeights) else PartWeights.from_json(value)
+    except InvalidRequest as error:
+        raise ValueError(error.message) from None
+
+
 class FusedConcept(_Answer):
-    """One concept of a fusion or of a model version, with its weight."""
+    """One concept of a fusion or of a model version, with its weights."""
 
     name: str
     version: int
-    weight: float = 1.0
+    weight: Annotated[
+        PartWeights,
+        BeforeValidator(_read_weights),
+        PlainSerializer(PartWeights.to_json, when_used="json"),
+    ] = Field(default_factory=PartWeights)
     words: tuple[str, ...] = ()
 
     @property
@@ -151,13 +164,21 @@ class FusedConcept(_Answer):
 
 
 class Fusion(_Answer):
-    """A requested fusion; `model_version` is set once it is published."""
+    """A requested fusion; `model_version` is set once it is published.
+
+    `ridge` and `lbfgs_steps` are by part, None where the solver has no use for them.
+    """
 
     id: str
     model: str
     base: str
     concepts: tuple[FusedConcept, ...]
     solver: str
+    prior_weight: float = 0.0
+    ridge: dict[str, float] | None = None
+    lbfgs_steps: dict[str, int] | None = None
+    refine_rounds: int = 0
+    exports: tuple[str, ...] = ()
     state: FusionState
     progress: FusionProgress = FusionProgress()
     error: Failure | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,14 @@ from mos_center.cli.app import app
 from mos_center.domain.models import BaseRecord
 from mos_center.opening import opened
 from mos_center.settings import Settings
-from mos_protocol.layer_map import LayerMap
+from mos_diffusion.base_model import read_layer_map
+from mos_protocol.layer_map import LayerMap, Part
 from mos_protocol.manifest import CONCEPT_FILE
-from mos_protocol.tensors import check_tensors, moment_shapes, moments_path, read_header
+from mos_protocol.moments import check_moments, moments_path
 from PIL import Image
+from safetensors.numpy import load_file
 from tiny_base import write_tiny_base
+from tiny_package import coded_moment
 from typer.testing import CliRunner
 
 run = CliRunner(env={"COLUMNS": "200"}).invoke
@@ -35,8 +39,7 @@ def add(model: Path, data: Path, *options: str) -> BaseRecord:
         assert base.path == model
         for block, digest in base.prior.items():
             with found.blobs.local_path(digest) as path:
-                shapes = moment_shapes(base.layer_map.block(block))
-                check_tensors(read_header(path, block), shapes, set(shapes), block)
+                check_moments(path, base.layer_map.block(block), block)
     return base
 
 
@@ -102,10 +105,9 @@ def _make_solvable(package: Path, layers: LayerMap) -> None:
     """Give the random package small weights and identity matrices for moments."""
 
     def to_identity(tensors: dict[str, np.ndarray]) -> None:
-        for name, packed in tensors.items():
-            width = int((np.sqrt(8 * len(packed) + 1) - 1) / 2)
-            rows, columns = np.triu_indices(width)
-            tensors[name] = (rows == columns).astype(np.float32)
+        for name in [name for name in tensors if name.endswith(".diagonal")]:
+            identity = np.eye(len(tensors[name]))
+            tensors.update(coded_moment(name.removesuffix(".diagonal"), identity))
 
     def shrink(tensors: dict[str, np.ndarray]) -> None:
         for name in tensors:
@@ -115,3 +117,85 @@ def _make_solvable(package: Path, layers: LayerMap) -> None:
         edit_tensors(package / moments_path(block.name), to_identity)
     edit_tensors(package / CONCEPT_FILE, shrink)
     reseal(package)
+
+
+@pytest.fixture(scope="module")
+def packages(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three packages for the model, with a word each."""
+    folder, layers = tmp_path_factory.mktemp("packages"), read_layer_map(model)
+    return [
+        write_package(folder / name, layers, concept=f"ada/{name}", words=(f"<{name}>",), seed=seed)
+        for seed, name in enumerate(("potter", "cat", "dog"))
+    ]
+
+
+def fuse(model: Path, out: Path, *options: object) -> str:
+    """Run `fuse-local` and return what it prints."""
+    arguments = ["fuse-local", "--base", model, "--out", out, *options]
+    result = run(app, [str(item) for item in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_with_sums_a_fusion_with_one_concept_less_is_the_fresh_one(
+    model: Path, packages: list[Path], tmp_path: Path
+) -> None:
+    potter, cat, dog = packages
+    two = ("--concept", potter, "--concept", cat)
+    sums = ("--sums", tmp_path / "sums")
+    first = fuse(model, tmp_path / "all", *two, "--concept", dog, *sums)
+
+    again = fuse(model, tmp_path / "less", *two, *sums, "--withdrawn", dog)
+    fuse(model, tmp_path / "fresh", *two)
+
+    assert "sums held" not in first
+    assert "the sums held 2 of them" in again
+    less, fresh = (_deltas(tmp_path / name) for name in ("less", "fresh"))
+    assert less.keys() == fresh.keys()
+    for name, delta in fresh.items():
+        np.testing.assert_allclose(less[name], delta, rtol=0, atol=1e-6 * np.abs(delta).max())
+
+
+def test_a_weight_of_nothing_leaves_a_concept_out_of_a_part(
+    model: Path, packages: list[Path], tmp_path: Path
+) -> None:
+    weights = "text_encoder=0,cross_kv=1,spatial=0"
+
+    fuse(model, tmp_path / "out", "--concept", f"{packages[0]}:{weights}")
+
+    parts = {layer.name: layer.part for layer in read_layer_map(model).layers()}
+    changed = {parts[name] for name, delta in _deltas(tmp_path / "out").items() if delta.any()}
+    assert changed == {Part.CROSS_KV}
+
+
+def test_a_model_is_written_in_other_formats_when_asked_for(
+    model: Path, packages: list[Path], tmp_path: Path
+) -> None:
+    formats = ("--export", "kohya-lora", "--export", "diffusers-lora")
+
+    fuse(model, tmp_path / "out", "--concept", packages[0], "--solver", "sum", *formats)
+
+    written = {path.name for path in (tmp_path / "out" / "exports").iterdir()}
+    assert written == {"kohya-lora", "diffusers-lora"}
+    assert all(any((tmp_path / "out" / "exports" / name).iterdir()) for name in written)
+
+
+def test_steps_and_rounds_decide_the_result(
+    model: Path, packages: list[Path], tmp_path: Path
+) -> None:
+    concept = ("--concept", packages[0], "--concept", packages[1], "--solver", "lbfgs")
+    fuse(model, tmp_path / "few", *concept, "--lbfgs-steps", "1")
+    fuse(model, tmp_path / "many", *concept)
+
+    report = json.loads((tmp_path / "few" / "report.json").read_text())
+
+    assert report["settings"]["lbfgs_steps"] == dict.fromkeys(Part, 1)
+    few, many = (_deltas(tmp_path / name) for name in ("few", "many"))
+    assert any(not np.allclose(few[name], many[name], rtol=1e-3) for name in many)
+
+
+def _deltas(folder: Path) -> dict[str, np.ndarray]:
+    """The change (d_out, d_in) of every layer in a published folder."""
+    factors = load_file(folder / "delta.safetensors")
+    names = [name.removesuffix(".up") for name in factors if name.endswith(".up")]
+    return {name: factors[f"{name}.up"] @ factors[f"{name}.down"] for name in names}

@@ -47,15 +47,25 @@ def test_a_mistake_ends_with_one_line_a_hint_and_a_code(
     assert "Traceback" not in result.stderr
 
 
-def test_a_weight_or_ridge_that_is_no_number_is_told_before_anything_is_loaded() -> None:
+def test_an_option_of_fuse_local_that_makes_no_sense_is_told_before_anything_is_loaded() -> None:
     options = ["fuse-local", "--base", "b", "--out", "o", "--concept"]
 
-    weight = run(app, [*options, "package:heavy"])
-    ridge = run(app, [*options, "package", "--ridge", "everything=1"])
+    outcomes = {
+        message: run(app, [*options, *arguments])
+        for message, arguments in {
+            "error: 'heavy' is no weight.": ["package:heavy"],
+            "error: 'unet=1' is no weight.": ["package:unet=1"],
+            "error: The weight of spatial is not finite.": ["package:spatial=nan"],
+            "error: 'everything=1' is no ridge.": ["package", "--ridge", "everything=1"],
+            "error: '1.5' is no number of steps.": ["package", "--lbfgs-steps", "1.5"],
+            "Invalid value for '--refine-rounds'": ["package", "--refine-rounds", "9"],
+            "Invalid value for '--export'": ["package", "--export", "onnx"],
+        }.items()
+    }
 
-    assert "error: 'heavy' is no weight." in weight.stderr
-    assert "error: 'everything=1' is no ridge." in ridge.stderr
-    assert weight.exit_code == ridge.exit_code == 2
+    for message, outcome in outcomes.items():
+        assert message in outcome.stderr
+        assert outcome.exit_code == 2
 
 
 def test_a_data_folder_that_cannot_be_used_is_told_plainly(tmp_path: Path) -> None:

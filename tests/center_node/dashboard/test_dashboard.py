@@ -8,10 +8,12 @@ from typing import Any
 import httpx
 import pytest
 from center_steps import publish, submit_folder
-from concept_packages import write_package
-from mos_center.domain.models import Review, Submission
+from concept_packages import edit_manifest, write_package
+from mos_center.domain.models import Export, Review, Submission
 from mos_center.domain.states import SubmissionState
 from mos_center.service.center import Center
+from mos_center.service.fusions import FusionRequest, WantedConcept
+from mos_protocol.part_weights import PartWeights
 
 MARKUP = '<script>alert("1")</script>'
 
@@ -113,6 +115,20 @@ async def test_an_open_center_protects_its_forms_too(
     assert "no consent given" in done.text
 
 
+async def test_an_imported_concept_is_shown_as_one(
+    browser: httpx.AsyncClient, running: Any, package: Path
+) -> None:
+    source = {"file": "cat.safetensors", "sha256": "ab" * 32, "words_from": "class_word"}
+    edit_manifest(package, lambda m: m.update(method="imported", source=source, training=None))
+    submission = submit_folder(running.data.center(), package)
+
+    page = await browser.get("/dashboard/concepts")
+    told = (await running.http.get(f"/v1/concepts/{submission.concept}/1")).json()
+
+    assert "imported, rank" in page.text
+    assert told["manifest"]["source"]["file"] == "cat.safetensors"
+
+
 async def test_markup_in_a_package_stays_text(
     browser: httpx.AsyncClient, center: Center, base: Any, tmp_path: Path, running: Any
 ) -> None:
@@ -143,6 +159,22 @@ async def test_fusions_and_models_show_what_became_of_the_concepts(
     assert 'http-equiv="refresh"' not in fusions.text
     assert "mos-client pull demo@1" in models.text
     assert "latest" in models.text
+
+
+async def test_a_fusion_shows_weights_by_part_and_what_else_was_chosen(
+    browser: httpx.AsyncClient, center: Center, submit: Callable[..., Submission], running: Any
+) -> None:
+    submit()
+    weighted = WantedConcept("ada/potter", weights=PartWeights(spatial=0.5))
+    request = FusionRequest(
+        "demo", "small", [weighted], refine_rounds=2, exports=[Export.KOHYA_LORA]
+    )
+    center.fusions.request(request, caller="ada")
+
+    page = await browser.get("/dashboard/fusions")
+
+    assert "× text_encoder=1,cross_kv=1,spatial=0.5" in page.text
+    assert "refined 2 times, also as kohya-lora" in page.text
 
 
 async def test_every_page_forbids_scripts_frames_and_loads_from_elsewhere(

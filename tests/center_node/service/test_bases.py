@@ -8,7 +8,7 @@ from concept_packages import small_layer_map, write_package
 from mos_center.opening import OpenedData
 from mos_center.service.center import Center
 from mos_protocol.errors import Conflict, InvalidRequest, NotFound
-from mos_protocol.tensors import moments_path
+from mos_protocol.moments import moments_path
 
 
 @pytest.fixture
@@ -51,6 +51,21 @@ def test_a_prior_has_a_file_for_every_block(
 
     with pytest.raises(InvalidRequest, match=r"covers the blocks \['unet\.mid_block'\]"):
         center.bases.add("small", tmp_path, small_layer_map(), prior)
+
+
+def test_a_prior_may_cover_the_blocks_that_only_some_concepts_change(
+    center: Center, tmp_path: Path, prior: dict[str, Path]
+) -> None:
+    extra = small_layer_map().blocks[1].model_copy(update={"name": "unet.mid_block.feed_forward"})
+    layers = small_layer_map().model_copy(update={"extra_blocks": (extra,)})
+    path = prior["unet.mid_block"]
+
+    with pytest.raises(InvalidRequest, match="covers the blocks"):
+        center.bases.add("small", tmp_path, layers, {**prior, "unet.elsewhere": path})
+    added = center.bases.add("small", tmp_path, layers, {**prior, extra.name: path})
+
+    assert added.prior.keys() == {*prior, extra.name}
+    assert center.bases.get("small").layer_map == layers
 
 
 def test_an_unknown_base_is_not_found(center: Center) -> None:

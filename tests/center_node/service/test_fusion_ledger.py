@@ -5,16 +5,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from center_steps import store
-from mos_center.domain.models import Fusion, PublishedFile, Submission
+from center_steps import send_files, store, submit_folder
+from concept_packages import write_package
+from mos_center.domain.models import (
+    BaseRecord,
+    Export,
+    Fusion,
+    PublishedFile,
+    Review,
+    Solver,
+    Submission,
+)
 from mos_center.domain.states import FusionState
 from mos_center.opening import OpenedData
 from mos_center.service.center import Center
 from mos_center.service.fusion_ledger import FusionLedgerService
 from mos_center.service.fusions import FusionRequest, WantedConcept
+from mos_center.settings import Settings
 from mos_protocol.errors import Conflict, InvalidRequest, JobFailed, NotFound, Unavailable
 from mos_protocol.layer_map import Part
 from mos_protocol.names import Digest
+from mos_protocol.part_weights import PartWeights
 
 
 @pytest.fixture
@@ -26,7 +37,14 @@ def ledger(data: OpenedData) -> FusionLedgerService:
 def fusion(center: Center, submit: Callable[..., Submission]) -> Fusion:
     submit()
     request = FusionRequest(
-        "demo", "small", [WantedConcept("ada/potter", 1, 0.5)], ridge={Part.SPATIAL: 1e-3}
+        "demo",
+        "small",
+        [WantedConcept("ada/potter", 1, PartWeights.uniform(0.5))],
+        solver=Solver.LBFGS,
+        ridge={Part.SPATIAL: 1e-2},
+        lbfgs_steps={Part.SPATIAL: 9},
+        refine_rounds=1,
+        exports=[Export.SINGLE_FILE],
     )
     return center.fusions.request(request, caller="ada")[0]
 
@@ -42,15 +60,44 @@ def test_a_plan_names_everything_a_worker_reads(
 ) -> None:
     plan = ledger.plan(fusion.id)
 
-    assert (plan.fusion_id, plan.model, plan.solver) == (fusion.id, "demo", "closed-form")
+    assert (plan.fusion_id, plan.model, plan.solver) == (fusion.id, "demo", "lbfgs")
     assert plan.base.path == tmp_path
-    assert plan.ridge == {Part.SPATIAL: 1e-3}
+    assert plan.ridge == {Part.TEXT_ENCODER: 1e-3, Part.CROSS_KV: 1e-3, Part.SPATIAL: 1e-2}
+    assert plan.lbfgs_steps == {Part.TEXT_ENCODER: 500, Part.CROSS_KV: 500, Part.SPATIAL: 9}
+    assert (plan.refine_rounds, plan.exports) == (1, (Export.SINGLE_FILE,))
     (concept,) = plan.concepts
-    assert (concept.ref, concept.weight) == ("ada/potter@1", 0.5)
+    assert (concept.ref, concept.weights) == ("ada/potter@1", PartWeights.uniform(0.5))
     assert concept.files.keys() == {entry.path for entry in concept.manifest.files}
     assert all(data.blobs.exists(digest) for digest in concept.files.values())
     with pytest.raises(NotFound):
         ledger.plan("no-such-fusion")
+
+
+def test_a_package_is_at_hand_as_long_as_its_files_are_stored(
+    ledger: FusionLedgerService, submit: Callable[..., Submission], data: OpenedData
+) -> None:
+    submission = submit(concept="bob/cat")
+
+    package = ledger.package(submission.manifest_digest)
+
+    assert package is not None
+    assert (package.ref, package.weights) == ("bob/cat@1", PartWeights())
+    assert package.files == {e.path: e.sha256 for e in submission.manifest.files}
+    assert ledger.package(Digest("f" * 64)) is None
+    data.blobs.delete(package.files["concept.safetensors"])
+    assert ledger.package(submission.manifest_digest) is None
+
+
+def test_a_package_that_was_rejected_or_never_committed_is_not_at_hand(
+    ledger: FusionLedgerService, base: BaseRecord, settings: Settings, tmp_path: Path
+) -> None:
+    manual = OpenedData(settings.model_copy(update={"review": Review.MANUAL})).center()
+    rejected = submit_folder(manual, write_package(tmp_path / "one", concept="bob/cat", seed=1))
+    manual.submissions.reject(rejected.id, "no consent", "rita")
+    sent = send_files(manual, write_package(tmp_path / "two", concept="bob/dog", seed=2))
+
+    assert ledger.package(rejected.manifest_digest) is None
+    assert ledger.package(sent.manifest_digest) is None
 
 
 def test_a_fusion_that_runs_shows_its_progress(

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 from concept_packages import small_layer_map
-from mos_center.domain.models import Fusion, Solver, Submission
+from mos_center.domain.models import Export, Fusion, Solver, Submission
+from mos_center.domain.solving import DEFAULT_RIDGE, DEFAULT_STEPS
 from mos_center.domain.states import FusionState
 from mos_center.opening import OpenedData
 from mos_center.service.center import Center
 from mos_center.service.fusions import FusionRequest, WantedConcept
 from mos_protocol.errors import Conflict, InvalidName, InvalidRequest, JobFailed, NotFound
 from mos_protocol.layer_map import Part
+from mos_protocol.part_weights import PartWeights
 
 
 @pytest.fixture
@@ -56,6 +58,56 @@ def test_the_same_request_gets_the_same_fusion(
     assert ask(center, wanted("bob/cat", "ada/potter"))[1]
     assert ask(center, wanted("ada/potter", "bob/cat", solver=Solver.LBFGS))[1]
     assert ask(center, wanted("ada/potter", "bob/cat", model="other"))[1]
+
+
+def test_a_request_with_the_defaults_spelled_out_gets_the_same_fusion(
+    center: Center, potter: Submission
+) -> None:
+    first, _ = ask(center, wanted("ada/potter", solver=Solver.LBFGS))
+    spelled_out = FusionRequest(
+        "demo",
+        "small",
+        [WantedConcept("ada/potter", 1, PartWeights(1, 1, 1))],
+        solver=Solver.LBFGS,
+        prior_weight=0,
+        ridge=dict(DEFAULT_RIDGE),
+        lbfgs_steps=dict(DEFAULT_STEPS),
+        refine_rounds=0,
+        exports=[],
+    )
+
+    assert ask(center, spelled_out) == (first, False)
+
+
+def test_what_was_asked_for_is_kept_with_the_fusion(center: Center, potter: Submission) -> None:
+    weights = PartWeights(text_encoder=0.5, cross_kv=1, spatial=0)
+    request = FusionRequest(
+        "demo",
+        "small",
+        [WantedConcept("ada/potter", weights=weights)],
+        solver=Solver.LBFGS,
+        ridge={Part.SPATIAL: 0.1},
+        lbfgs_steps={Part.SPATIAL: 9},
+        refine_rounds=2,
+        exports=[Export.SINGLE_FILE, Export.KOHYA_LORA],
+    )
+
+    fusion = center.fusions.get(ask(center, request)[0].id)
+
+    assert fusion.concepts[0].weights == weights
+    assert fusion.ridge == {**DEFAULT_RIDGE, Part.SPATIAL: 0.1}
+    assert fusion.lbfgs_steps == {**DEFAULT_STEPS, Part.SPATIAL: 9}
+    assert fusion.refine_rounds == 2
+    assert fusion.exports == (Export.KOHYA_LORA, Export.SINGLE_FILE)
+
+
+def test_a_fusion_that_solves_nothing_has_no_ridge_steps_or_prior(
+    center: Center, potter: Submission
+) -> None:
+    fusion, _ = ask(center, wanted("ada/potter", solver=Solver.SUM, ridge={Part.SPATIAL: 1.0}))
+
+    assert ask(center, wanted("ada/potter", solver=Solver.SUM)) == (fusion, False)
+    assert (fusion.ridge, fusion.lbfgs_steps, fusion.prior_weight) == (None, None, 0.0)
 
 
 def test_identical_requests_at_once_make_one_fusion(
@@ -135,7 +187,11 @@ def test_concepts_that_share_a_word_are_not_fused(
         (lambda: wanted("ada/potter", prior_weight=0.5), InvalidRequest, "no prior moments"),
         (lambda: wanted("ada/potter", prior_weight=float("nan")), InvalidRequest, "nan"),
         (lambda: wanted("ada/potter", ridge={Part.SPATIAL: -1}), InvalidRequest, "ridge.spatial"),
-        (lambda: WantedConcept("ada/potter", 1, float("inf")), InvalidRequest, "weight"),
+        (lambda: wanted("ada/potter", lbfgs_steps={Part.SPATIAL: 0}), InvalidRequest, "lbfgs_st"),
+        (lambda: wanted("ada/potter", refine_rounds=9), InvalidRequest, "refine_rounds is 9"),
+        (lambda: WantedConcept("ada/potter", 1, PartWeights.uniform(0)), InvalidRequest, "weight"),
+        (lambda: WantedConcept("ada/potter", 1, PartWeights.uniform(101)), InvalidRequest, "101"),
+        (lambda: WantedConcept("ada/potter", 1, PartWeights(-1, 1, 1)), InvalidRequest, "weight"),
         (
             lambda: FusionRequest("demo", "sd15", [WantedConcept("ada/potter")]),
             NotFound,

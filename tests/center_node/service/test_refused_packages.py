@@ -61,7 +61,7 @@ def unknown_tensor(package: Path) -> None:
 
 
 def missing_tensor(package: Path) -> None:
-    edit_tensors(package / MID_BLOCK, lambda t: t.pop("unet.mid_block.a.attn1.out"))
+    edit_tensors(package / MID_BLOCK, lambda t: t.pop("unet.mid_block.a.attn1.out.scale"))
     reseal(package)
 
 
@@ -190,7 +190,7 @@ REFUSALS = [
     (not_a_number, MID_BLOCK, "not finite"),
     (outlier, CONCEPT_FILE, "has a value of 1e\\+09; at most 1000"),
     (unknown_tensor, CONCEPT_FILE, "unknown tensor 'backdoor'"),
-    (missing_tensor, MID_BLOCK, r"lacks tensor 'unet\.mid_block\.a\.attn1\.out'"),
+    (missing_tensor, MID_BLOCK, r"lacks tensor 'unet\.mid_block\.a\.attn1\.out\.scale'"),
     (huge_header, CONCEPT_FILE, "header of 1099511627776 bytes"),
     (truncated_file, MID_BLOCK, "damaged or truncated"),
     (truncated_header, CONCEPT_FILE, "truncated inside its header"),

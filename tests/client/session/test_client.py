@@ -6,8 +6,16 @@ import json
 
 import pytest
 from fake_center import TOKEN
-from mos_client import Backoff, FusionState, Session, WeightedConcept
-from mos_protocol.errors import InvalidName, InvalidRequest, NotFound, Unauthenticated, Unavailable
+from mos_client import Backoff, FusionState, PartWeights, Session, WeightedConcept
+from mos_protocol.errors import (
+    InvalidName,
+    InvalidRequest,
+    MosError,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
+from mos_protocol.layer_map import Part
 from tiny_package import write_package
 
 
@@ -72,16 +80,59 @@ def test_a_fusion_request_names_versions_and_weights(session, center):
     fusion = session.request_fusion(
         "demo",
         "tiny",
-        ["ada/ball", "ada/ball@1", WeightedConcept("ada/ball", 3, 0.5)],
+        ["ada/ball", "ada/ball@1", WeightedConcept("ada/ball", 3, PartWeights.uniform(0.5))],
         solver="lbfgs",
         prior_weight=0.2,
     )
     body = json.loads(center.requests[-1][3])
     asked = [(item["version"], item["weight"]) for item in body["concepts"]]
     assert asked == [(None, 1.0), (1, 1.0), (3, 0.5)]
+    assert fusion.concepts[2].weight == PartWeights.uniform(0.5)
     assert [item.version for item in fusion.concepts] == [4, 1, 3]
     assert (body["solver"], body["prior_weight"]) == ("lbfgs", 0.2)
     assert fusion.state is FusionState.QUEUED
+
+
+def test_a_fusion_request_chooses_per_part_and_leaves_the_rest_to_the_center(session, center):
+    center.add_concept("ada/ball", 1)
+    weights = PartWeights(text_encoder=0.5, spatial=0)
+    fusion = session.request_fusion(
+        "demo",
+        "tiny",
+        [WeightedConcept("ada/ball", weights=weights)],
+        ridge={Part.SPATIAL: 0.01},
+        lbfgs_steps={Part.CROSS_KV: 100},
+        refine_rounds=1,
+        exports=["kohya-lora"],
+    )
+    body = json.loads(center.requests[-1][3])
+    assert body == {
+        "model": "demo",
+        "base": "tiny",
+        "concepts": [
+            {
+                "name": "ada/ball",
+                "version": None,
+                "weight": {"text_encoder": 0.5, "cross_kv": 1.0, "spatial": 0.0},
+            }
+        ],
+        "solver": "closed-form",
+        "ridge": {"spatial": 0.01},
+        "lbfgs_steps": {"cross_kv": 100},
+        "refine_rounds": 1,
+        "exports": ["kohya-lora"],
+    }
+    assert fusion.concepts[0].weight == weights
+    assert fusion.ridge == {"spatial": 0.01}
+    assert (fusion.refine_rounds, fusion.exports) == (1, ("kohya-lora",))
+    assert session.fusion(fusion.id) == fusion
+
+
+def test_a_weight_that_makes_no_sense_is_no_answer_of_a_center(session, center):
+    session.request_fusion("demo", "tiny", ["ada/ball@1"])
+    center.fusions[next(iter(center.fusions))]["concepts"][0]["weight"] = {"unet": 1}
+    with pytest.raises(MosError, match="does not understand"):
+        session.fusions()
 
 
 def test_a_concept_without_a_version_is_the_newest_approved_one(session, center, tmp_path):

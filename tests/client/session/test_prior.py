@@ -7,15 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from mos_protocol.errors import InvalidPackage, NotFound
+from mos_protocol.moments import MOMENTS_FORMAT
 from safetensors.numpy import save
+from tiny_package import coded_moment
 
-FORMAT = {"format": "mos-moments/1"}
+FORMAT = {"format": MOMENTS_FORMAT}
 
 
 @pytest.fixture
 def prior(center) -> dict[str, bytes]:
     for block in center.layer_map.blocks:
-        tensors = {item.name: np.ones(36, np.float32) for item in block.inputs}
+        tensors = {}
+        for item in block.inputs:
+            tensors |= coded_moment(item.name, np.eye(item.width))
         center.prior[block.name] = save(tensors, metadata=FORMAT)
     return center.prior
 
@@ -38,7 +42,7 @@ def test_a_base_without_a_prior_is_told(session, tmp_path):
 
 def test_a_prior_of_wrong_tensors_is_refused(session, prior, tmp_path):
     prior["unet.mid_block"] = save({"other": np.ones(3, np.float32)}, metadata=FORMAT)
-    with pytest.raises(InvalidPackage, match="unknown tensor"):
+    with pytest.raises(InvalidPackage, match="lacks tensor"):
         session.base_prior("tiny", tmp_path)
     assert not (tmp_path / "moments/unet.mid_block.safetensors").exists()
 

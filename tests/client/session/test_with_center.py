@@ -12,9 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mos_client import Backoff, FusionState, Session, SubmissionState
+from mos_client import (
+    Backoff,
+    FusionState,
+    PartWeights,
+    Session,
+    SubmissionState,
+    WeightedConcept,
+)
 from mos_client.session.submissions import SubmissionsClient
-from mos_protocol.errors import InvalidPackage, NotFound, Unauthenticated
+from mos_protocol.errors import InvalidPackage, InvalidRequest, NotFound, Unauthenticated
+from mos_protocol.layer_map import Part
 from mos_protocol.manifest import read_manifest
 from tiny_base import write_tiny_base
 from tiny_package import list_files, relist, write_package
@@ -179,8 +187,25 @@ def test_a_fusion_is_queued_once_per_build_and_can_be_cancelled(session, package
     assert fusion.state is FusionState.QUEUED
     assert session.request_fusion("demo", "tiny", [concept], solver="average").id == fusion.id
     assert session.fusion(fusion.id).concepts[0].ref == concept
+    assert fusion.concepts[0].weight == PartWeights()
     session.cancel_fusion(fusion.id)
     assert [item.state for item in session.watch_fusion(fusion.id)] == [FusionState.CANCELLED]
+
+
+def test_what_a_fusion_was_asked_for_is_what_it_shows(session, package):
+    weighted = WeightedConcept(session.submit(package).concept, weights=PartWeights(spatial=0.5))
+    chosen = {"ridge": {Part.SPATIAL: 0.1}, "lbfgs_steps": {Part.SPATIAL: 9}}
+    fusion = session.request_fusion(
+        "demo", "tiny", [weighted], solver="lbfgs", exports=["single-file"], **chosen
+    )
+    assert fusion.concepts[0].weight == weighted.weights
+    assert fusion.ridge == {"text_encoder": 0.001, "cross_kv": 0.001, "spatial": 0.1}
+    assert fusion.lbfgs_steps == {"text_encoder": 500, "cross_kv": 500, "spatial": 9}
+    assert fusion.exports == ("single-file",)
+    with pytest.raises(InvalidRequest, match="refine_rounds"):
+        session.request_fusion("demo", "tiny", [weighted], refine_rounds=9)
+    with pytest.raises(InvalidRequest, match="exports"):
+        session.request_fusion("demo", "tiny", [weighted], exports=["onnx"])
 
 
 def test_what_is_not_there_is_not_found(session):

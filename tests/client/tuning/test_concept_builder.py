@@ -112,6 +112,49 @@ def test_the_paper_s_recording_gives_a_valid_package_with_other_moments(
     assert contents(tmp_path / "paper")[path] != contents(tmp_path / "data")[path]
 
 
+def test_templates_give_a_valid_package(tiny_base, settings, tuned, tmp_path):
+    options = QUICK(recording="templates")
+
+    manifest = build_package(tuned, settings, tmp_path / "dot", base=tiny_base, options=options)
+
+    assert (manifest.moments.recording, manifest.moments.passes) == ("templates", 1)
+    check_package(tmp_path / "dot", layer_map(tiny_base))
+
+
+def test_raw_activations_make_a_larger_valid_package_of_the_same_moments(
+    tiny_base, settings, tuned, tmp_path
+):
+    raw = build_package(
+        tuned, settings, tmp_path / "raw", base=tiny_base, options=QUICK(activations="raw")
+    )
+    small = build_package(tuned, settings, tmp_path / "small", base=tiny_base, options=QUICK())
+
+    assert (raw.moments.activations, small.moments.activations) == ("raw", "moments")
+    check_package(tmp_path / "raw", layer_map(tiny_base))
+    path = "moments/unet.mid_block.safetensors"
+    assert raw.file(path).size > small.file(path).size
+    found, expected = (read_moments(tmp_path / name / path) for name in ("raw", "small"))
+    for name, moment in expected.items():
+        assert float((found[name] - moment).norm()) < 0.03 * float(moment.norm())
+
+
+def test_a_finer_accuracy_is_told_and_takes_more_bytes(tiny_base, settings, tuned, tmp_path):
+    manifests = [
+        build_package(
+            tuned,
+            settings,
+            tmp_path / f"{accuracy}",
+            base=tiny_base,
+            options=QUICK(accuracy=accuracy),
+        )
+        for accuracy in (1e-2, 1e-6)
+    ]
+
+    assert [manifest.moments.accuracy for manifest in manifests] == [1e-2, 1e-6]
+    path = "moments/unet.mid_block.safetensors"
+    assert manifests[0].file(path).size < manifests[1].file(path).size
+
+
 def test_leftovers_of_an_interrupted_build_do_not_matter(tiny_base, settings, tuned, tmp_path):
     out = tmp_path / "dot"
     (tmp_path / ".dot.partial" / "moments").mkdir(parents=True)

@@ -26,14 +26,17 @@ from mos_center.api.rest.context import (
     needs_token,
     problems,
 )
+from mos_center.api.rest.weights import ShownWeight, Weight, read_weight, show_weight
 from mos_center.domain import models
+from mos_center.domain.solving import MAX_REFINE_ROUNDS, MAX_STEPS
 from mos_center.domain.states import FusionState, is_finished
-from mos_center.service.fusions import MAX_CONCEPTS, MAX_WEIGHT, FusionRequest, WantedConcept
+from mos_center.service.fusions import MAX_CONCEPTS, FusionRequest, WantedConcept
 
 router = APIRouter(prefix="/v1/fusions", tags=["fusions"], dependencies=[needs_token])
 
 Slug = Annotated[str, Field(pattern=rf"^{SLUG_PATTERN}$")]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]
 IdempotencyKey = Annotated[str | None, Header(pattern=r"^[!-~]{1,200}$")]
 
 
@@ -42,11 +45,15 @@ class WantedConceptBody(Body):
 
     name: str = Field(pattern=CONCEPT_PATTERN)
     version: int | None = Field(default=None, ge=1, le=MAX_VERSION)
-    weight: float = Field(default=1.0, gt=0, le=MAX_WEIGHT, allow_inf_nan=False)
+    weight: Weight = 1.0
 
 
 class FusionBody(Body):
-    """What to fuse, into which model; `ridge` null means the solver's own choice."""
+    """What to fuse, into which model; what is null or left out is the center's choice.
+
+    `ridge` and `lbfgs_steps` are by part, parts that are left out keep their default. `exports`
+    are formats of other tools that the version is published in as well.
+    """
 
     model: Slug
     base: Slug
@@ -54,24 +61,31 @@ class FusionBody(Body):
     solver: models.Solver = models.Solver.CLOSED_FORM
     prior_weight: NotNegative | None = None
     ridge: dict[Part, NotNegative] | None = None
+    lbfgs_steps: dict[Part, Steps] | None = None
+    refine_rounds: int = Field(default=0, ge=0, le=MAX_REFINE_ROUNDS)
+    exports: list[models.Export] = Field(default=[], max_length=len(models.Export))
 
     def request(self) -> FusionRequest:
         return FusionRequest(
             model=self.model,
             base=self.base,
             concepts=[
-                WantedConcept(item.name, item.version, item.weight) for item in self.concepts
+                WantedConcept(item.name, item.version, read_weight(item.weight))
+                for item in self.concepts
             ],
             solver=self.solver,
             prior_weight=self.prior_weight,
             ridge=self.ridge,
+            lbfgs_steps=self.lbfgs_steps,
+            refine_rounds=self.refine_rounds,
+            exports=self.exports,
         )
 
 
 class FusedConcept(Answer):
     name: str
     version: int
-    weight: float
+    weight: ShownWeight
 
 
 class Progress(Answer):
@@ -87,7 +101,10 @@ class Failure(Answer):
 
 
 class Fusion(Answer):
-    """A requested fusion; `model_version` is there once it is published."""
+    """A requested fusion; `model_version` is there once it is published.
+
+    `ridge` and `lbfgs_steps` are null where the solver has no use for them.
+    """
 
     id: str
     model: str
@@ -96,6 +113,9 @@ class Fusion(Answer):
     solver: models.Solver
     prior_weight: float
     ridge: dict[Part, float] | None
+    lbfgs_steps: dict[Part, int] | None
+    refine_rounds: int
+    exports: list[models.Export]
     build: str
     state: FusionState
     progress: Progress
@@ -112,12 +132,15 @@ class Fusion(Answer):
             model=fusion.model,
             base=fusion.base,
             concepts=[
-                FusedConcept(name=item.name, version=item.version, weight=item.weight)
+                FusedConcept(name=item.name, version=item.version, weight=show_weight(item.weights))
                 for item in fusion.concepts
             ],
             solver=fusion.solver,
             prior_weight=fusion.prior_weight,
             ridge=None if fusion.ridge is None else dict(fusion.ridge),
+            lbfgs_steps=None if fusion.lbfgs_steps is None else dict(fusion.lbfgs_steps),
+            refine_rounds=fusion.refine_rounds,
+            exports=list(fusion.exports),
             build=fusion.build,
             state=fusion.state,
             progress=Progress(done=progress.done, total=progress.total, message=progress.message),

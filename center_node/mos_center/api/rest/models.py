@@ -22,6 +22,7 @@ from mos_center.api.rest.context import (
     problems,
 )
 from mos_center.api.rest.files import FILE_RESPONSES, blob_response
+from mos_center.api.rest.weights import ShownWeight, show_weight
 from mos_center.domain import models
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[needs_token])
@@ -30,7 +31,7 @@ router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[needs_tok
 class FusedConcept(Answer):
     name: str
     version: int
-    weight: float
+    weight: ShownWeight
     words: list[str]
 
 
@@ -67,7 +68,7 @@ class ModelVersion(Answer):
                 FusedConcept(
                     name=item.name,
                     version=item.version,
-                    weight=item.weight,
+                    weight=show_weight(item.weights),
                     words=list(item.words),
                 )
                 for item in version.concepts

@@ -9,11 +9,11 @@ from alembic.config import Config
 from sqlalchemy import Engine
 
 
-def upgrade(engine: Engine) -> None:
-    """Create or upgrade the schema; does nothing when it is the newest one."""
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Create or upgrade the schema; does nothing when it is that one."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")
     with engine.connect() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)

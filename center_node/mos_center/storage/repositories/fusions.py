@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from mos_protocol.errors import Conflict
 from mos_protocol.layer_map import Part
@@ -12,9 +12,12 @@ from mos_protocol.names import Digest
 from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from mos_center.domain.models import Failure, Fusion, FusionConcept, Progress, Solver
+from mos_center.domain.models import Export, Failure, Fusion, FusionConcept, Progress, Solver
 from mos_center.domain.states import FusionState
+from mos_center.storage.repositories.weights import WEIGHT_COLUMNS, read_weights, weight_values
 from mos_center.storage.tables import fusion_concepts, fusions, submissions
+
+Number = TypeVar("Number", int, float)
 
 ALIVE = (FusionState.QUEUED, FusionState.RUNNING, FusionState.PUBLISHED)
 
@@ -34,7 +37,10 @@ class SqlFusions:
                     base=fusion.base,
                     solver=fusion.solver,
                     prior_weight=fusion.prior_weight,
-                    ridge=dict(fusion.ridge) if fusion.ridge is not None else None,
+                    ridge=_plain(fusion.ridge),
+                    lbfgs_steps=_plain(fusion.lbfgs_steps),
+                    refine_rounds=fusion.refine_rounds,
+                    exports=list(fusion.exports),
                     build=fusion.build,
                     created_at=fusion.created_at,
                     **_moving(fusion),
@@ -52,7 +58,7 @@ class SqlFusions:
                     "fusion": fusion.id,
                     "position": position,
                     "submission": concept.submission_id,
-                    "weight": concept.weight,
+                    **weight_values(concept.weights),
                 }
                 for position, concept in enumerate(fusion.concepts)
             ],
@@ -93,7 +99,7 @@ class SqlFusions:
         rows = self._connection.execute(
             select(
                 fusion_concepts.c.fusion,
-                fusion_concepts.c.weight,
+                *WEIGHT_COLUMNS,
                 submissions.c.id,
                 submissions.c.owner,
                 submissions.c.name,
@@ -105,7 +111,8 @@ class SqlFusions:
         )
         found: dict[str, tuple[FusionConcept, ...]] = dict.fromkeys(ids, ())
         for row in rows:
-            concept = FusionConcept(row.id, f"{row.owner}/{row.name}", row.version, row.weight)
+            name = f"{row.owner}/{row.name}"
+            concept = FusionConcept(row.id, name, row.version, read_weights(row))
             found[row.fusion] += (concept,)
         return found
 
@@ -122,8 +129,15 @@ def _moving(fusion: Fusion) -> dict[str, object]:
     }
 
 
+def _plain(by_part: Mapping[Part, Number] | None) -> dict[str, Number] | None:
+    return None if by_part is None else {part.value: value for part, value in by_part.items()}
+
+
+def _by_part(plain: Mapping[str, Number] | None) -> dict[Part, Number] | None:
+    return None if plain is None else {Part(part): value for part, value in plain.items()}
+
+
 def _fusion(row: Row[*tuple[Any, ...]], concepts: tuple[FusionConcept, ...]) -> Fusion:
-    ridge = row.ridge
     return Fusion(
         id=row.id,
         model=row.model,
@@ -131,7 +145,10 @@ def _fusion(row: Row[*tuple[Any, ...]], concepts: tuple[FusionConcept, ...]) -> 
         concepts=concepts,
         solver=Solver(row.solver),
         prior_weight=row.prior_weight,
-        ridge=None if ridge is None else {Part(part): value for part, value in ridge.items()},
+        ridge=_by_part(row.ridge),
+        lbfgs_steps=_by_part(row.lbfgs_steps),
+        refine_rounds=row.refine_rounds,
+        exports=tuple(Export(name) for name in row.exports),
         build=Digest(row.build),
         state=FusionState(row.state),
         created_at=row.created_at,

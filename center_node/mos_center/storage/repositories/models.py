@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from mos_center.domain.models import ModelVersion, PublishedFile, Solver, VersionConcept
 from mos_center.storage.repositories.references import know_blobs
+from mos_center.storage.repositories.weights import WEIGHT_COLUMNS, read_weights
 from mos_center.storage.tables import (
     aliases,
     bases,
@@ -122,7 +123,7 @@ class SqlModels:
                 submissions.c.name,
                 submissions.c.version,
                 submissions.c.words,
-                fusion_concepts.c.weight,
+                *WEIGHT_COLUMNS,
             )
             .join(submissions)
             .where(fusion_concepts.c.fusion == fusion_id)
@@ -130,7 +131,7 @@ class SqlModels:
         )
         return tuple(
             VersionConcept(
-                f"{row.owner}/{row.name}", row.version, row.weight, tuple(row.words.split())
+                f"{row.owner}/{row.name}", row.version, read_weights(row), tuple(row.words.split())
             )
             for row in rows
         )

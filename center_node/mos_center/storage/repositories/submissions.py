@@ -59,6 +59,22 @@ class SqlSubmissions:
             ],
         )
 
+    def files(self, submission_id: str) -> dict[str, Digest]:
+        rows = self._connection.execute(
+            select(submission_files)
+            .where(submission_files.c.submission == submission_id)
+            .order_by(submission_files.c.path)
+        )
+        return {row.path: Digest(row.sha256) for row in rows}
+
+    def replace_file(self, submission_id: str, path: str, digest: Digest) -> None:
+        know_blobs(self._connection, [digest])
+        self._connection.execute(
+            update(submission_files)
+            .where(submission_files.c.submission == submission_id, submission_files.c.path == path)
+            .values(sha256=digest)
+        )
+
     def forget_files(self, submission_id: str) -> tuple[Digest, ...]:
         mine = submission_files.c.submission == submission_id
         digests = self._connection.scalars(select(submission_files.c.sha256).where(mine)).all()

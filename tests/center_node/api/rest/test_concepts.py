@@ -9,7 +9,7 @@ from concept_packages import PNG, small_layer_map, write_package
 from mos_center.domain.models import Submission
 from mos_center.service.center import Center
 from mos_protocol.layer_map import LayerMap
-from mos_protocol.tensors import moments_path
+from mos_protocol.moments import moments_path
 
 
 async def test_a_base_is_shown_with_its_layer_map_and_prior(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from center_steps import store
 from mos_center.domain.models import Submission
+from mos_protocol.layer_map import Part
 
 BODY = {
     "model": "demo",
@@ -16,6 +17,24 @@ BODY = {
     "solver": "closed-form",
     "prior_weight": 0.0,
     "ridge": {"text_encoder": 0.001, "cross_kv": 0.001, "spatial": 0.001},
+    "lbfgs_steps": None,
+    "refine_rounds": 0,
+    "exports": [],
+}
+CHOSEN = {
+    **BODY,
+    "concepts": [
+        {
+            "name": "ada/potter",
+            "version": 1,
+            "weight": {"text_encoder": 0.5, "cross_kv": 1.0, "spatial": 0.0},
+        }
+    ],
+    "solver": "lbfgs",
+    "ridge": {"text_encoder": 0.0, "cross_kv": 0.1, "spatial": 2.0},
+    "lbfgs_steps": {"text_encoder": 10, "cross_kv": 20, "spatial": 30},
+    "refine_rounds": 3,
+    "exports": ["diffusers-lora", "kohya-lora", "single-file"],
 }
 
 
@@ -24,14 +43,17 @@ def potter(submit: Callable[..., Submission]) -> Submission:
     return submit()
 
 
-async def test_a_new_fusion_is_accepted_and_a_known_build_is_shown(running: Any) -> None:
-    first = await running.http.post("/v1/fusions", json=BODY)
-    second = await running.http.post("/v1/fusions", json=BODY)
+@pytest.mark.parametrize("body", [BODY, CHOSEN], ids=["plain", "chosen"])
+async def test_a_new_fusion_is_accepted_and_a_known_build_is_shown(
+    running: Any, body: dict
+) -> None:
+    first = await running.http.post("/v1/fusions", json=body)
+    second = await running.http.post("/v1/fusions", json=body)
 
     assert (first.status_code, second.status_code) == (202, 200)
     assert first.json() == second.json()
     assert first.json() | {"created_at": "", "id": "", "build": ""} == {
-        **BODY,
+        **body,
         "id": "",
         "created_at": "",
         "build": "",
@@ -41,6 +63,53 @@ async def test_a_new_fusion_is_accepted_and_a_known_build_is_shown(running: Any)
         "model_version": None,
         "finished_at": None,
     }
+
+
+async def test_a_request_that_leaves_everything_out_is_the_one_that_spells_it_out(
+    running: Any,
+) -> None:
+    short = {"model": "demo", "base": "small", "concepts": [{"name": "ada/potter"}]}
+
+    first = await running.http.post("/v1/fusions", json=short)
+    spelled_out = await running.http.post("/v1/fusions", json=BODY)
+
+    assert (first.status_code, spelled_out.status_code) == (202, 200)
+    assert first.json() == spelled_out.json()
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"concepts": [{"name": "ada/potter", "weight": {"unet": 1}}]}, "weight.parts.unet"),
+        ({"concepts": [{"name": "ada/potter", "weight": {"spatial": -1}}]}, "parts.spatial"),
+        ({"concepts": [{"name": "ada/potter", "weight": {"spatial": 1e9}}]}, "parts.spatial"),
+        ({"concepts": [{"name": "ada/potter", "weight": {"spatial": "x"}}]}, "parts.spatial"),
+        ({"concepts": [{"name": "ada/potter", "weight": 0}]}, "weight.number"),
+        ({"concepts": [{"name": "ada/potter", "weight": []}]}, "weight.number"),
+        (
+            {"concepts": [{"name": "ada/potter", "weight": dict.fromkeys(Part, 0)}]},
+            "weight of ada/potter is 0",
+        ),
+        ({"solver": "magic"}, "solver"),
+        ({"ridge": {"unet": 1}}, "ridge.unet"),
+        ({"lbfgs_steps": {"spatial": 0}}, "lbfgs_steps.spatial"),
+        ({"lbfgs_steps": {"spatial": 10**9}}, "lbfgs_steps.spatial"),
+        ({"lbfgs_steps": {"spatial": 1.5}}, "lbfgs_steps.spatial"),
+        ({"refine_rounds": 9}, "refine_rounds"),
+        ({"refine_rounds": -1}, "refine_rounds"),
+        ({"exports": ["onnx"]}, "exports.0"),
+        ({"exports": ["kohya-lora"] * 9}, "exports"),
+        ({"exports": "kohya-lora"}, "exports"),
+    ],
+)
+async def test_a_choice_that_does_not_exist_is_refused_by_its_place(
+    running: Any, change: dict, where: str
+) -> None:
+    response = await running.http.post("/v1/fusions", json={**BODY, **change})
+
+    assert response.status_code == 422
+    assert where in response.json()["detail"]
+    assert (await running.http.get("/v1/fusions")).json()["items"] == []
 
 
 async def test_an_idempotency_key_is_bound_to_its_request(running: Any) -> None:

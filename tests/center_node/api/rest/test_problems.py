@@ -59,6 +59,9 @@ async def test_an_error_tells_what_came_and_what_to_do(
         b'{"model": "\\ud800", "base": "small", "concepts": []}',
         b'{"model": "demo", "base": "small", "concepts": [{"name": "ada/x", "weight": NaN}]}',
         b'{"model": "demo", "base": "small", "concepts": [{"name": "ada/x", "weight": 1e999}]}',
+        b'{"model": "demo", "base": "small", '
+        b'"concepts": [{"name": "ada/x", "weight": {"spatial": NaN}}]}',
+        b'{"model": "demo", "base": "small", "concepts": [{"name": "ada/x", "weight": null}]}',
         b'{"model": "demo", "base": "small", "concepts": [{"name": "ada/x", "version": 0}]}',
         b'{"model": "demo", "base": "small", "concepts": [{"name": "ada/x"}], "sudo": true}',
     ],
