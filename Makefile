@@ -9,7 +9,7 @@ export HF_HUB_OFFLINE  ?= 1
 export TRANSFORMERS_VERBOSITY ?= error
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format proto clean
+.PHONY: help install demo test check bench format proto clean
 
 help: ## List what can be done here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ check: install ## Lint, types, import directions, generated code up to date
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python protocol/generate.py --check
+
+bench: install ## Measure fusion at full size and write benchmarks/RESULTS.md (about half an hour)
+	$(BIN)/python benchmarks/run.py
 
 format: install ## Format the code and apply safe fixes
 	$(BIN)/ruff check --fix .
