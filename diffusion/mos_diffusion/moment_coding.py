@@ -31,8 +31,9 @@ from torch import Tensor
 from mos_diffusion.coded_moment import CodedMoment, above_diagonal, mirror, upper_product
 
 RIDGE = 1e-3
-LARGEST_LIFT = 0.02
-"""The most that the diagonal may be lifted, relative to what the ridge adds."""
+LARGEST_LIFT = 0.01
+"""The most that the diagonal may be lifted, relative to what the ridge adds; half of it where
+columns are alone, since their rounding lifts every direction."""
 _ROUNDS = 12
 # Of the variance of the rest, what rounding the columns may add to it: cheaper than finer columns.
 _COLUMN_NOISE = 0.05
@@ -111,8 +112,8 @@ class _Trial:
     loss: float
     lift: float
 
-    def fits(self, accuracy: float) -> bool:
-        return self.loss <= accuracy and self.lift <= LARGEST_LIFT
+    def fits(self, accuracy: float, lift: float = LARGEST_LIFT) -> bool:
+        return self.loss <= accuracy and self.lift <= lift
 
 
 def _with_rest(problem: _Scaled, accuracy: float, most_bytes: float) -> CodedMoment | None:
@@ -149,15 +150,17 @@ def _columns_alone(problem: _Scaled, accuracy: float) -> CodedMoment | None:
     losses = problem.rest(most) * problem.per_variance
     budget = accuracy
     for _ in range(_ROUNDS):
-        enough = (tails <= LARGEST_LIFT * 0.9 * budget / accuracy) & (losses <= budget / 2)
+        enough = (tails <= LARGEST_LIFT / 2 * 0.9 * budget / accuracy) & (losses <= budget / 2)
         if not bool(enough.any()):
             return None
         columns = int(enough.nonzero()[0])
         noise = (0.9 * budget - float(losses[columns])) / problem.per_variance
         trial = _quantised(problem, columns, noise, None)
-        if trial is None or trial.fits(accuracy):
+        if trial is None or trial.fits(accuracy, LARGEST_LIFT / 2):
             return trial.coded if trial is not None else None
-        budget *= 0.7
+        # Both fall with the variance of the rounding, the lift with its root.
+        excess = max(trial.loss / accuracy, (trial.lift / (LARGEST_LIFT / 2)) ** 2)
+        budget *= min(0.8, max(0.1, 0.9 / excess))
     return None
 
 
@@ -195,8 +198,11 @@ def _quantised(problem: _Scaled, columns: int, noise: float, step: float | None)
     target = problem.gram / scale.double()[:, None] / scale.double()
     values = problem.values[:columns, None] / unit
     steps = _column_steps(problem, values, torch.tensor(columns), torch.tensor(noise / unit**2))
-    factor_scale = steps[:, 0].float()
-    numbers = (problem.vectors[:, :columns].T * values.sqrt() / factor_scale[:, None]).round_()
+    factor = problem.vectors[:, :columns].T * values.sqrt()
+    # No column may be finer than integers can tell; the rest makes up for it.
+    factor_scale = torch.maximum(steps, factor.abs().amax(1, keepdim=True) / (LARGEST - 1))[:, 0]
+    factor_scale = factor_scale.float()
+    numbers = (factor / factor_scale[:, None]).round_()
     product = upper_product(numbers * factor_scale.double()[:, None])
     mirror(product)
     rest = (target - product).round_() if step else torch.zeros_like(target)

@@ -31,7 +31,8 @@ BLOCK = Block(
 def tokens(seed: int = 0) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return {
-        name: (torch.randn(300, width, generator=generator) + 1).half() for name, width in WIDTHS.items()
+        name: (torch.randn(300, width, generator=generator) + 1).half()
+        for name, width in WIDTHS.items()
     }
 
 

@@ -233,7 +233,7 @@ def test_blocks_whose_files_were_lost_are_fused_again(center, held, tmp_path):
     held.at = "fuse unet.up_blocks.3"
     held.worker.start()
     assert held.reached.wait(240)
-    lost = center.work / "first" / "unet.mid_block.safetensors"
+    lost = center.work / "first" / "round-0/unet.mid_block.safetensors"
     lost.unlink()
     held.go.set()
     again = center.finish("first")
