@@ -54,15 +54,17 @@ def workers() -> int:
 def each(work: Callable[[Item], Result], items: Sequence[Item], count: int) -> Iterator[Result]:
     """Results in the order of `items`, up to `count` made at a time; the first error ends it."""
     before = torch.get_num_threads()
-    with ThreadPoolExecutor(count, initializer=_one_thread) as pool:
-        futures = [pool.submit(work, item) for item in items]
-        try:
-            for future in futures:
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
-    torch.set_num_threads(before)
+    try:
+        with ThreadPoolExecutor(count, initializer=_one_thread) as pool:
+            futures = [pool.submit(work, item) for item in items]
+            try:
+                for future in futures:
+                    yield future.result()
+            finally:
+                for future in futures:
+                    future.cancel()
+    finally:
+        torch.set_num_threads(before)
 
 
 def _one_thread() -> None:
