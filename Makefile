@@ -34,7 +34,7 @@ check: install ## Lint, types, import directions, generated code up to date
 	$(BIN)/lint-imports
 	$(BIN)/python protocol/generate.py --check
 
-bench: install ## Measure fusion at full size and write benchmarks/RESULTS.md (about half an hour)
+bench: install ## Measure fusion at full size and write benchmarks/RESULTS.md (about a quarter of an hour on two cores)
 	$(BIN)/python benchmarks/run.py
 
 format: install ## Format the code and apply safe fixes
