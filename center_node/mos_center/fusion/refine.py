@@ -2,7 +2,7 @@
 
 A client records its inputs on its own tuned model, before any fusion exists; in the fused model
 they are slightly others. No pictures are at hand here, so templates with the concept's words are
-sampled, and count as much as what the client recorded.
+sampled instead, and count a fifth: they are further from its pictures than what the client recorded.
 """
 
 from __future__ import annotations
@@ -18,24 +18,23 @@ from mos_diffusion.concept_file import ConceptWeights
 from mos_diffusion.edlora import attach_concept
 from mos_diffusion.moments import Moments, write_moments
 from mos_diffusion.prompts import layerwise
+from mos_diffusion.recording import record_templates
 from mos_diffusion.tensor_file import open_tensors
 
 from mos_center.fusion.parallel import compute_device
 from mos_center.fusion.sources import BaseSource, ConceptSource
 
-SHARE = 0.5
+SHARE = 0.2
 SEED = 0
 
 
 def record_on_fused(
     base: BaseSource, concept: ConceptSource, blocks: Sequence[Path], out: Path
 ) -> None:
-    """Write to `out` the moments of `concept`, half of them recorded on the fused blocks.
+    """Write to `out` the moments of `concept`, a share of them recorded on the fused blocks.
 
     `out` appears complete or not at all.
     """
-    from mos_diffusion.recording import record_templates
-
     model = load_base(base.folder, device=compute_device())
     own = concept.load()
     weights = ConceptWeights(own.words, own.embeddings, _fused_factors(blocks))
