@@ -2,7 +2,7 @@
 
 A client records its inputs on its own tuned model, before any fusion exists; in the fused model
 they are slightly others. No pictures are at hand here, so templates with the concept's words are
-sampled instead, and count a fifth: they are further from its pictures than what the client recorded.
+sampled instead, and count a fifth: they are further from its pictures than what it recorded.
 """
 
 from __future__ import annotations
