@@ -12,7 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mos_diffusion.base_model import BaseModel, load_base, read_layer_map
+from mos_diffusion.base_model import (
+    BaseModel,
+    blocks,
+    extra_blocks,
+    layer_map,
+    load_base,
+    read_layer_map,
+)
 from mos_diffusion.moments import write_moments
 from mos_diffusion.prompts import layerwise
 from mos_diffusion.recording import record_data
@@ -61,8 +68,12 @@ def record(
     captions: Path | None,
     seed: int,
     on_progress: Status,
+    extra: bool = False,
 ) -> dict[str, Path]:
     """Write the prior's moments below `out`, a file per block, and return the files.
+
+    `extra` adds the blocks that tuning leaves alone (feed-forward, projections): members that
+    change them are held to the base there, and others need no moments of their own.
 
     On the pictures of the folder `images` if there is one, else on as many `samples` drawn by
     the model itself, with the lines of the file `captions` or of our `generic_captions.txt`.
@@ -73,10 +84,18 @@ def record(
         texts = _cycled(_captions(captions), samples)
         latents = _drawn(base, texts, seed, on_progress)
     on_progress(f"recording on {len(texts)} pictures")
+    recorded = (*blocks(base), *extra_blocks(base)) if extra else blocks(base)
     with torch.no_grad():
         moments = record_data(
-            base, layerwise(base.pipeline()), latents, texts, passes=PASSES, seed=seed
+            base,
+            layerwise(base.pipeline()),
+            latents,
+            texts,
+            passes=PASSES,
+            seed=seed,
+            layers=layer_map(base).model_copy(update={"blocks": recorded}),
         )
+    on_progress(f"coding the moments of {len(recorded)} blocks")
     paths = write_moments(moments, out)
     return dict(zip(moments, paths, strict=True))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,13 @@ from mos_center.cli.options import Data, opened_data
 app = typer.Typer(name="base", help="The base models that concepts are for.", no_args_is_help=True)
 
 DEFAULT_SAMPLES = 64
+
+
+class PriorLayers(StrEnum):
+    """Which layers a prior is recorded for."""
+
+    ATTENTION = "attention"
+    ALL = "all"
 
 
 @app.command()
@@ -38,6 +46,13 @@ def add(
     prior_captions: Annotated[
         Path | None, typer.Option(help="Captions to sample with, one per line")
     ] = None,
+    prior_layers: Annotated[
+        PriorLayers,
+        typer.Option(
+            help="Layers to record it for: those that tuning changes, or also the feed-forward "
+            "and projection layers that imported LoRAs change (takes longer)"
+        ),
+    ] = PriorLayers.ATTENTION,
     no_prior: Annotated[bool, typer.Option("--no-prior", help="Record no prior")] = False,
     seed: Annotated[int, typer.Option(help="Seed of samples and noise")] = 0,
     device: Annotated[str, typer.Option(help="Where the model runs, for example cuda")] = "cpu",
@@ -71,6 +86,7 @@ def add(
                 captions=prior_captions,
                 seed=seed,
                 on_progress=status.update,
+                extra=prior_layers is PriorLayers.ALL,
             )
         record = found.center().bases.add(name, folder, layers, prior)
     console.print(

@@ -168,7 +168,7 @@ def warnings(
         found.append(
             f"{len(assumed)} layers are changed that {max(la.assumed for la in assumed)} concepts "
             f"have no moments of, first {assumed[0].layer}: those are taken to send what the "
-            "others do, which averages the change; a base with a prior of these layers keeps more"
+            "others do, which averages the change; a base added with --prior-layers all keeps more"
         )
     return found
 

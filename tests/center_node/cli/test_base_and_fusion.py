@@ -68,6 +68,15 @@ def test_a_base_is_registered_with_a_prior_from_pictures(model: Path, tmp_path: 
     assert base.prior.keys() == {block.name for block in base.layer_map.blocks}
 
 
+def test_a_prior_covers_the_layers_of_imported_loras_when_asked_for(
+    model: Path, tmp_path: Path
+) -> None:
+    base = add(model, tmp_path / "data", "--prior-samples", "1", "--prior-layers", "all")
+
+    assert base.layer_map.extra_blocks
+    assert base.prior.keys() == {block.name for block in base.layer_map.all_blocks()}
+
+
 def test_a_base_can_be_registered_without_a_prior(model: Path, tmp_path: Path) -> None:
     assert add(model, tmp_path / "data", "--no-prior").prior == {}
 
