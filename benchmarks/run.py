@@ -24,7 +24,7 @@ from measuring import DEFAULT_WORK, HERE
 
 BENCHMARKS: Mapping[str, Sequence[str]] = {
     "fuse": ("fuse.py",),
-    "fuse_sdxl": ("fuse.py", "--arch", "sdxl", "--concepts", "4", "--no-incremental"),
+    "fuse_sdxl": ("fuse.py", "--arch", "sdxl", "--concepts", "2", "--no-incremental"),
     "raw_lbfgs": ("raw_lbfgs.py",),
     "scaling": ("scaling.py",),
     "moments": ("moments.py",),

@@ -51,21 +51,27 @@ def workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def each(work: Callable[[Item], Result], items: Sequence[Item], count: int) -> Iterator[Result]:
-    """Results in the order of `items`, up to `count` made at a time; the first error ends it."""
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread inside: many small products are slower on more."""
     before = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(count, initializer=_one_thread) as pool:
-            futures = [pool.submit(work, item) for item in items]
-            try:
-                for future in futures:
-                    yield future.result()
-            finally:
-                for future in futures:
-                    future.cancel()
+        yield
     finally:
         torch.set_num_threads(before)
 
 
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+def each(work: Callable[[Item], Result], items: Sequence[Item], count: int) -> Iterator[Result]:
+    """Results in the order of `items`, up to `count` made at a time; the first error ends it."""
+    with (
+        one_thread(),
+        ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()

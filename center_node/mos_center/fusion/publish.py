@@ -51,6 +51,7 @@ from mos_center.fusion.embeddings import (
 )
 from mos_center.fusion.heat_map import draw_quality
 from mos_center.fusion.model_card import model_card
+from mos_center.fusion.parallel import one_thread
 from mos_center.fusion.recipe import Recipe
 from mos_center.fusion.report import BlockReport
 from mos_center.fusion.sources import BaseSource
@@ -73,7 +74,7 @@ def write_model(recipe: Recipe, blocks: Sequence[Path], out: Path) -> dict[str, 
     check_words((item.manifest.concept, item.manifest.words) for item in concepts)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    with open_tensors(*blocks) as deltas:
+    with one_thread(), open_tensors(*blocks) as deltas:
         tokenizers = _write_tokenizers(recipe, out)
         written = {"unet", *tokenizers, *map(tokenizer_of, tokenizers)}
         for component in components(base.folder):
