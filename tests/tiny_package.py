@@ -18,12 +18,11 @@ from mos_protocol.manifest import (
     CONCEPT_FILE,
     MANIFEST_FILE,
     BaseIdentity,
-    FileEntry,
     Manifest,
     MomentsSummary,
     TrainingSummary,
+    listed_files,
     parse_manifest,
-    sha256_of,
 )
 from mos_protocol.moments import MOMENTS_FORMAT, moments_path
 from mos_protocol.tensors import concept_shapes
@@ -105,7 +104,7 @@ def write_package(
         training=_training(),
         moments=MomentsSummary(recording="data", passes=1),
         tool="mos-client 0.1.0",
-        files=list_files(folder),
+        files=listed_files(folder),
     )
     (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
     return manifest
@@ -127,24 +126,10 @@ def coded_moment(name: str, matrix: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def list_files(folder: Path) -> tuple[FileEntry, ...]:
-    """The file list of a package folder as it is now."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return tuple(
-        FileEntry(
-            path=path.relative_to(folder).as_posix(),
-            size=path.stat().st_size,
-            sha256=sha256_of(path),
-        )
-        for path in paths
-        if path.name != MANIFEST_FILE
-    )
-
-
 def relist(folder: Path) -> Manifest:
     """Make the manifest agree with the files: what a careful attacker would do."""
     manifest = parse_manifest((folder / MANIFEST_FILE).read_bytes())
-    manifest = manifest.model_copy(update={"files": list_files(folder)})
+    manifest = manifest.model_copy(update={"files": listed_files(folder)})
     (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
     return manifest
 

@@ -21,7 +21,8 @@ import torch
 from accelerate import PartialState
 from mos_diffusion.adapters import recorded_blocks
 from mos_diffusion.base_model import BaseModel, layer_map, load_base
-from mos_diffusion.edlora import attach_concept, save_concept
+from mos_diffusion.concept_file import ConceptWeights, save_concept
+from mos_diffusion.edlora import attach_concept
 from mos_diffusion.moments import ACCURACY, Moments, write_activations, write_moments
 from mos_diffusion.noise import encode_pictures
 from mos_diffusion.prompts import LayerwisePrompts, layerwise
@@ -129,7 +130,7 @@ def build_package(
     tell(Phase.RECORDING)
     recorded = record(base, tuned, settings, options, layers)
     tell(Phase.PREVIEWS)
-    write_previews(base, tuned, settings, folder, options.preview_steps)
+    write_previews(base, tuned.weights, folder, tuned.resolution, options.preview_steps)
     tell(Phase.PACKING)
     save_concept(tuned.weights, folder / CONCEPT_FILE)
     if options.activations == "raw":
@@ -210,19 +211,20 @@ def _record(
     )
 
 
+@torch.no_grad()
 def write_previews(
-    base: BaseModel, tuned: TunedConcept, settings: TuningSettings, folder: Path, steps: int
+    base: BaseModel, weights: ConceptWeights, folder: Path, resolution: int, steps: int
 ) -> None:
     """One sheet per LoRA scale; at 0 it shows what the embeddings do alone."""
-    with attach_concept(base, tuned.weights) as concept:
+    with attach_concept(base, weights) as concept:
         for scale in PREVIEW_SCALES:
             concept.set_scale(scale)
             write_sheet(
                 base,
-                f"a photo of a {settings.trigger}",
+                f"a photo of a {' '.join(weights.words)}",
                 folder / "previews" / preview_name(scale),
                 PREVIEW_SEEDS,
-                tuned.resolution,
+                resolution,
                 steps=steps,
             )
 

@@ -13,12 +13,11 @@ from mos_protocol.manifest import (
     CONCEPT_FILE,
     MANIFEST_FILE,
     BaseIdentity,
-    FileEntry,
     Manifest,
     MomentsSummary,
     TrainingSummary,
+    listed_files,
     read_manifest,
-    sha256_of,
 )
 from mos_protocol.moments import MOMENTS_FORMAT, moments_path
 from mos_protocol.tensors import concept_shapes
@@ -89,7 +88,7 @@ def write_package(
         ),
         moments=MomentsSummary(recording="data", passes=1),
         tool="tests",
-        files=_entries(folder),
+        files=listed_files(folder),
         **fields,
     )
     (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
@@ -98,7 +97,7 @@ def write_package(
 
 def reseal(folder: Path, **changes: object) -> None:
     """Have the manifest list the files as they are now: a hostile client knows how to hash."""
-    manifest = read_manifest(folder).model_copy(update={"files": _entries(folder), **changes})
+    manifest = read_manifest(folder).model_copy(update={"files": listed_files(folder), **changes})
     (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
 
 
@@ -130,20 +129,6 @@ def edit_header(path: Path, change: Callable[[dict], object]) -> None:
 def _save(tensors: dict[str, np.ndarray], path: Path) -> None:
     kind = "mos-concept/1" if path.name == CONCEPT_FILE else MOMENTS_FORMAT
     save_file(tensors, path, metadata={"format": kind})
-
-
-def _entries(folder: Path) -> tuple[FileEntry, ...]:
-    paths = sorted(
-        path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE
-    )
-    return tuple(
-        FileEntry(
-            path=path.relative_to(folder).as_posix(),
-            size=path.stat().st_size,
-            sha256=sha256_of(path),
-        )
-        for path in paths
-    )
 
 
 def _block(name: str, path: str, width: int, part: Part) -> Block:

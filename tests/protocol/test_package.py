@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mos_protocol.errors import InvalidPackage
-from mos_protocol.manifest import MANIFEST_FILE, FileEntry, read_manifest
+from mos_protocol.manifest import MANIFEST_FILE, FileEntry, listed_files, read_manifest
 from mos_protocol.package import check_manifest, check_package
 from safetensors.numpy import load_file, save_file
-from tiny_package import list_files, relist, tiny_layer_map, tiny_png, write_package
+from tiny_package import relist, tiny_layer_map, tiny_png, write_package
 
 CONCEPT = "concept.safetensors"
 MOMENTS = "moments/unet.mid_block.safetensors"
@@ -199,7 +199,7 @@ def test_a_folder_in_the_place_of_a_file_is_refused(package):
 
 
 def test_listing_a_package_gives_every_file_but_the_manifest(package):
-    assert {entry.path for entry in list_files(package)} == {
+    assert {entry.path for entry in listed_files(package)} == {
         CONCEPT,
         MOMENTS,
         "moments/text_encoder.safetensors",

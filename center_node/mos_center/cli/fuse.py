@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mos_center.cli.edge import console
 from mos_center.domain.models import Export, Solver
-from mos_center.domain.solving import MAX_REFINE_ROUNDS
+from mos_center.domain.solving import DEFAULT_PRIOR_WEIGHT, MAX_REFINE_ROUNDS
 
 
 def fuse_local(
@@ -33,7 +33,10 @@ def fuse_local(
     ] = None,
     prior_weight: Annotated[
         float | None,
-        typer.Option(help="How much the prior counts  [default: 0.1 with --prior, else 0]"),
+        typer.Option(
+            help="How much the prior counts  "
+            f"[default: {DEFAULT_PRIOR_WEIGHT} with --prior, else 0]"
+        ),
     ] = None,
     ridge: Annotated[
         list[str] | None,
@@ -80,7 +83,7 @@ def fuse_local(
     from mos_center.fusion.settings import FusionSettings
 
     blocks = _prior_files(prior) if prior else None
-    weight = prior_weight if prior_weight is not None else (0.1 if prior else 0.0)
+    weight = prior_weight if prior_weight is not None else (DEFAULT_PRIOR_WEIGHT if prior else 0.0)
     settings = FusionSettings(
         solver=solver,
         ridge=ridges,

@@ -21,6 +21,8 @@ DEFAULT_RIDGE: Mapping[Part, float] = MappingProxyType(dict.fromkeys(Part, 1e-3)
 DEFAULT_STEPS: Mapping[Part, int] = MappingProxyType(
     {Part.TEXT_ENCODER: 500, Part.CROSS_KV: 500, Part.SPATIAL: 50}
 )
+DEFAULT_PRIOR_WEIGHT = 0.1
+"""For bases that have a prior."""
 MAX_STEPS = 10_000
 MAX_REFINE_ROUNDS = 3
 
@@ -82,13 +84,15 @@ class Solving:
         }
 
 
-def _check_not_negative(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
-        raise InvalidRequest(f"{name} is {value}.", hint="Give a number from 0.")
+def _check_not_negative(name: str, value: object) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not (math.isfinite(value) and value >= 0):  # type: ignore[arg-type, operator]
+        raise InvalidRequest(f"{name} is {value!r}.", hint="Give a number from 0.")
 
 
-def _check_between(name: str, value: int, least: int, most: int) -> None:
-    if not (isinstance(value, int) and least <= value <= most):
+def _check_between(name: str, value: object, least: int, most: int) -> None:
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if not number or not least <= value <= most:  # type: ignore[operator]
         raise InvalidRequest(
             f"{name} is {value!r}.", hint=f"Give a whole number from {least} to {most}."
         )

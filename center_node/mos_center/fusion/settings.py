@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,7 +11,7 @@ from mos_protocol.errors import InvalidRequest
 from mos_protocol.layer_map import Part
 
 from mos_center.domain.models import Solver
-from mos_center.domain.solving import DEFAULT_RIDGE, DEFAULT_STEPS, MAX_REFINE_ROUNDS
+from mos_center.domain.solving import DEFAULT_RIDGE, DEFAULT_STEPS, Solving
 
 __all__ = ["DEFAULT_RIDGE", "DEFAULT_STEPS", "GROWTH_LIMIT", "FusionSettings", "Solver"]
 
@@ -45,21 +44,19 @@ class FusionSettings:
         object.__setattr__(
             self, "lbfgs_steps", _per_part("lbfgs_steps", self.lbfgs_steps, DEFAULT_STEPS)
         )
-        _natural("prior_weight", self.prior_weight)
-        for part, value in self.ridge.items():
-            _natural(f"ridge.{part}", value)
-        for part, steps in self.lbfgs_steps.items():
-            if not isinstance(steps, int) or steps < 1:
-                raise InvalidRequest(f"lbfgs_steps.{part} is {steps!r}.", hint="Give 1 or more.")
-        if self.refine_rounds not in range(MAX_REFINE_ROUNDS + 1):
-            raise InvalidRequest(
-                f"refine_rounds is {self.refine_rounds!r}.", hint=f"Give 0 to {MAX_REFINE_ROUNDS}."
-            )
+        # The one place that knows what may be asked for.
+        Solving.of(
+            self.solver,
+            ridge=self.ridge,
+            prior_weight=self.prior_weight,
+            lbfgs_steps=self.lbfgs_steps,
+            refine_rounds=self.refine_rounds,
+        )
 
     @property
     def solves(self) -> bool:
         """Whether the solver looks at moments at all."""
-        return self.solver in (Solver.CLOSED_FORM, Solver.LBFGS)
+        return self.solver.solves
 
     def to_json(self) -> dict[str, object]:
         """The settings that decide the result, as plain data in a fixed order."""
@@ -91,9 +88,3 @@ def _per_part(
             f"{name} names the part {unknown[0]!r}.", hint=f"The parts are {', '.join(Part)}."
         )
     return MappingProxyType({**defaults, **{Part(key): value for key, value in given.items()}})
-
-
-def _natural(name: str, value: object) -> None:
-    fine = isinstance(value, int | float) and not isinstance(value, bool)
-    if not fine or not math.isfinite(value) or value < 0:  # type: ignore[arg-type, operator]
-        raise InvalidRequest(f"{name} is {value!r}.", hint="Give a number that is 0 or more.")

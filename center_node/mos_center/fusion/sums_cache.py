@@ -113,6 +113,7 @@ class SumsCache:
         for folder in sorted(sizes, key=_last_use):
             if total <= self._limit:
                 return
+            # The newest stays, unless it alone is too large.
             if folder != keep or total - sizes[folder] == 0:
                 shutil.rmtree(folder, ignore_errors=True)
                 total -= sizes[folder]

@@ -27,7 +27,7 @@ from mos_center.domain.models import (
     Submission,
 )
 from mos_center.domain.ports import Database, FusionQueue, Transaction
-from mos_center.domain.solving import Solving
+from mos_center.domain.solving import DEFAULT_PRIOR_WEIGHT, Solving
 from mos_center.domain.states import (
     FusionState,
     SubmissionState,
@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 
 MAX_CONCEPTS = 256
 MAX_WEIGHT = 100.0
-DEFAULT_PRIOR_WEIGHT = 0.1
 
 
 @dataclass(frozen=True)

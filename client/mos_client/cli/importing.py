@@ -16,14 +16,20 @@ from mos_client.cli.invocation import (
     TokenOption,
     invocation,
 )
+from mos_client.cli.package_options import (
+    ConsentOption,
+    DescriptionOption,
+    LicenceOption,
+    OutOption,
+    OverwriteOption,
+    UploadOption,
+)
 from mos_client.cli.packages import finish
 from mos_client.cli.progress import ProgressLine
 from mos_client.cli.tuning_base import check_base, check_words, registered_base
 
 WHAT = "What to import"
 HOW = "What its words mean, and how it is recorded"
-RESULT = "The package"
-WHERE = "The center"
 
 
 class Recording(StrEnum):
@@ -126,28 +132,12 @@ def import_lora(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1 … (a GPU if any).", rich_help_panel=HOW)
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PKG", help="The package's folder (./OWNER-NAME).", rich_help_panel=RESULT
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace another package.", rich_help_panel=RESULT)
-    ] = False,
-    licence: Annotated[
-        str, typer.Option(help="What others may do with it.", rich_help_panel=RESULT)
-    ] = "",
-    consent: Annotated[
-        str, typer.Option(help="Who agreed to being shown.", rich_help_panel=RESULT)
-    ] = "",
-    description: Annotated[
-        str, typer.Option(help="What it is, in a sentence.", rich_help_panel=RESULT)
-    ] = "",
-    upload: Annotated[
-        bool,
-        typer.Option("--upload", help="Bring the package to the center.", rich_help_panel=WHERE),
-    ] = False,
+    out: OutOption = None,
+    overwrite: OverwriteOption = False,
+    licence: LicenceOption = "",
+    consent: ConsentOption = "",
+    description: DescriptionOption = "",
+    upload: UploadOption = False,
     center: CenterOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,

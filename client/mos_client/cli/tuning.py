@@ -15,6 +15,15 @@ from mos_client.cli.invocation import (
     TokenOption,
     invocation,
 )
+from mos_client.cli.package_options import (
+    RESULT,
+    ConsentOption,
+    DescriptionOption,
+    LicenceOption,
+    OutOption,
+    OverwriteOption,
+    UploadOption,
+)
 from mos_client.cli.packages import finish
 from mos_client.cli.progress import ProgressLine
 from mos_client.cli.tables import duration
@@ -31,8 +40,6 @@ if TYPE_CHECKING:
 
 WHAT = "What to tune"
 HOW = "How to tune"
-RESULT = "The package"
-WHERE = "The center"
 
 
 class Layers(StrEnum):
@@ -179,12 +186,7 @@ def tune(
     sample_every: Annotated[
         int, typer.Option(help="Draw samples every so many steps; 0: never.", rich_help_panel=HOW)
     ] = 0,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PKG", help="The package's folder (./OWNER-NAME).", rich_help_panel=RESULT
-        ),
-    ] = None,
+    out: OutOption = None,
     work: Annotated[
         Path | None,
         typer.Option(
@@ -195,22 +197,11 @@ def tune(
         bool,
         typer.Option("--restart", help="Forget an earlier run's state.", rich_help_panel=RESULT),
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace another package.", rich_help_panel=RESULT)
-    ] = False,
-    licence: Annotated[
-        str, typer.Option(help="What others may do with it.", rich_help_panel=RESULT)
-    ] = "",
-    consent: Annotated[
-        str, typer.Option(help="Who agreed to being shown.", rich_help_panel=RESULT)
-    ] = "",
-    description: Annotated[
-        str, typer.Option(help="What it is, in a sentence.", rich_help_panel=RESULT)
-    ] = "",
-    upload: Annotated[
-        bool,
-        typer.Option("--upload", help="Bring the package to the center.", rich_help_panel=WHERE),
-    ] = False,
+    overwrite: OverwriteOption = False,
+    licence: LicenceOption = "",
+    consent: ConsentOption = "",
+    description: DescriptionOption = "",
+    upload: UploadOption = False,
     center: CenterOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,

@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from mos_diffusion.base_model import BaseModel, layer_map, load_base
 from mos_diffusion.concept_file import ConceptWeights, save_concept
-from mos_diffusion.edlora import attach_concept
 from mos_diffusion.moments import write_moments
 from mos_protocol.layer_map import LayerMap
 from mos_protocol.manifest import (
@@ -29,14 +27,13 @@ from mos_protocol.manifest import (
 )
 from mos_protocol.package import check_package
 
-from mos_client.concept_builder import PREVIEW_SCALES, PREVIEW_SEEDS, preview_name
+from mos_client.concept_builder import write_previews
 from mos_client.importing.lora import read_concept
 from mos_client.importing.recording import record
 from mos_client.importing.settings import ImportSettings
 from mos_client.tuning.destination import check_destination, fresh_folder, move_into_place
 from mos_client.tuning.precision import choose_device
 from mos_client.tuning.run import check_resolution
-from mos_client.tuning.samples import write_sheet
 
 Tell = Callable[[str], None]
 
@@ -67,7 +64,7 @@ def import_concept(
         moments, passes = record(base, weights, settings, resolution, layers)
         write_moments(moments, folder)
         tell("previews")
-        _write_previews(base, weights, settings, resolution, folder)
+        write_previews(base, weights, folder, resolution, settings.preview_steps)
     save_concept(weights, folder / CONCEPT_FILE)
     manifest = _describe(weights, source, passes, settings, layers, folder)
     (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
@@ -84,28 +81,6 @@ def _telling_warnings(tell: Tell) -> Iterator[None]:
         yield
     for message in dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning):
         tell(message)
-
-
-@torch.no_grad()
-def _write_previews(
-    base: BaseModel,
-    weights: ConceptWeights,
-    settings: ImportSettings,
-    resolution: int,
-    folder: Path,
-) -> None:
-    """One sheet per LoRA scale, as tuning draws them."""
-    with attach_concept(base, weights) as concept:
-        for scale in PREVIEW_SCALES:
-            concept.set_scale(scale)
-            write_sheet(
-                base,
-                f"a photo of a {' '.join(settings.words)}",
-                folder / "previews" / preview_name(scale),
-                PREVIEW_SEEDS,
-                resolution,
-                steps=settings.preview_steps,
-            )
 
 
 def _describe(

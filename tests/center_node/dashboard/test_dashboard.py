@@ -182,6 +182,8 @@ async def test_every_page_forbids_scripts_frames_and_loads_from_elsewhere(
 ) -> None:
     for path in ("/dashboard/login", "/dashboard/concepts", "/dashboard/style.css", "/dashboard/x"):
         page = await browser.get(path)
+        # With "no-referrer" a browser hides the origin of our own forms, which are then refused.
+        assert page.headers["referrer-policy"] == "same-origin"
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy

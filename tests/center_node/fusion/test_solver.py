@@ -190,7 +190,7 @@ def test_moments_that_are_all_zero_give_the_average():
     case = random_case(7, concepts=3, part=Part.SPATIAL, spectrum="flat", tokens=50)
     case.moments = [{"block.in": torch.zeros(24, 24, dtype=torch.float64)} for _ in range(3)]
 
-    for solver in (Solver.CLOSED_FORM, Solver.LBFGS):
+    for solver in (Solver.CLOSED_FORM, Solver.LBFGS, Solver.AVERAGE):
         np.testing.assert_allclose(
             dense(case, settings(solver))["block.l0"], case.average("block.l0"), atol=1e-12
         )

@@ -23,9 +23,9 @@ from mos_client import (
 from mos_client.session.submissions import SubmissionsClient
 from mos_protocol.errors import InvalidPackage, InvalidRequest, NotFound, Unauthenticated
 from mos_protocol.layer_map import Part
-from mos_protocol.manifest import read_manifest
+from mos_protocol.manifest import listed_files, read_manifest
 from tiny_base import write_tiny_base
-from tiny_package import list_files, relist, write_package
+from tiny_package import relist, write_package
 
 MOS_CENTER = Path(sys.executable).with_name("mos-center")
 
@@ -178,7 +178,7 @@ def test_a_damaged_package_never_reaches_the_center(session, package):
     with pytest.raises(InvalidPackage, match="no PNG"):
         session.submit(package)
     assert read_manifest(package).concept not in {item.name for item in session.concepts()}
-    assert list_files(package)
+    assert listed_files(package)
 
 
 def test_a_fusion_is_queued_once_per_build_and_can_be_cancelled(session, package):
