@@ -37,6 +37,12 @@ def reduced_files(
         yield found
 
 
+def store_reduced(blobs: BlobStore, reduced: Mapping[str, Path]) -> None:
+    """Put the reduced files before `keep_reduced`, in which all writers would wait for it."""
+    for file in reduced.values():
+        blobs.put_file(file, sha256_of(file))
+
+
 def keep_reduced(
     transaction: Transaction, blobs: BlobStore, submission: Submission, reduced: Mapping[str, Path]
 ) -> None:
@@ -45,7 +51,7 @@ def keep_reduced(
     for path, file in reduced.items():
         digest = sha256_of(file)
         transaction.submissions.replace_file(submission.id, path, digest)
-        # Only now that it is referred to: nobody deletes it from here on.
+        # Again, now that it is referred to: nobody deletes it from here on.
         blobs.put_file(file, digest)
     for digest in transaction.blobs.release(before[path] for path in reduced):
         blobs.delete(digest)

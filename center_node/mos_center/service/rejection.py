@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+
+from mos_protocol.names import Digest
 
 from mos_center.domain.models import Submission
 from mos_center.domain.ports import BlobStore, Transaction
@@ -20,7 +23,12 @@ def refuse(
     check_submission_transition(submission.state, SubmissionState.REJECTED)
     rejected = replace(submission, state=SubmissionState.REJECTED, reason=reason)
     transaction.submissions.update(rejected)
-    digests = transaction.submissions.forget_files(submission.id)
+    release_files(transaction, blobs, transaction.submissions.forget_files(submission.id))
+    blobs.discard(submission.id)
+    return rejected
+
+
+def release_files(transaction: Transaction, blobs: BlobStore, digests: Iterable[Digest]) -> None:
+    """Delete those of the files that nothing refers to any more, while nobody else can refer."""
     for digest in transaction.blobs.release(digests):
         blobs.delete(digest)
-    return rejected

@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from types import TracebackType
@@ -16,6 +17,7 @@ from mos_protocol.errors import NotFound
 from mos_protocol.names import Digest
 
 from mos_center.domain.errors import Incomplete, WrongContent
+from mos_center.domain.ports import StoredBlob
 
 _PIECE = 1 << 20
 _UPLOADS = "uploads"
@@ -58,21 +60,32 @@ class DirectoryBlobStore:
     def delete(self, digest: Digest) -> None:
         self._path(digest).unlink(missing_ok=True)
 
-    def presigned_put(self, digest: Digest) -> str | None:
+    def presigned_put(self, submission_id: str, digest: Digest, size: int) -> str | None:
         return None
+
+    def presigned_get(self, digest: Digest, filename: str, media_type: str) -> str | None:
+        return None
+
+    def staged(self, submission_id: str) -> Mapping[Digest, int]:
+        return {}
+
+    def receive(self, submission_id: str, digest: Digest, size: int) -> bool:
+        return self.exists(digest)
+
+    def discard(self, submission_id: str) -> None:
+        """Nothing was sent past the center."""
+
+    def blobs(self) -> Iterator[StoredBlob]:
+        for folder in sorted(self.root.iterdir()):
+            if folder != self._uploads and folder.is_dir():
+                yield from _stored(folder)
 
     def sweep(self) -> int:
         """Remove what killed writers left, and say how many files; live ones hold a lock."""
-        removed = 0
-        for path in self._uploads.iterdir():
-            with path.open("rb") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                path.unlink(missing_ok=True)
-                removed += 1
-        return removed
+        return sweep_folder(self._uploads)
+
+    def forget_uploads(self, before: datetime, *, dry_run: bool = False) -> int:
+        return 0
 
     def _path(self, digest: Digest) -> Path:
         return self.root / digest[:2] / digest[2:]
@@ -90,7 +103,11 @@ class DirectoryBlobStore:
 class DirectoryBlobWriter:
     """Implements `domain.ports.BlobWriter`; leaving its context aborts what was not committed."""
 
-    def __init__(self, uploads: Path, target: Path, digest: Digest, size: int) -> None:
+    def __init__(
+        self, uploads: Path, target: Path, digest: Digest, size: int, *, is_durable: bool = True
+    ) -> None:
+        """`is_durable`: what was committed survives a power cut."""
+        self._is_durable = is_durable
         self._target = target
         self._digest = digest
         self._left = size
@@ -102,6 +119,11 @@ class DirectoryBlobWriter:
             dir=uploads, prefix=f"{digest[:12]}-", delete=False
         )
         fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    @property
+    def path(self) -> Path:
+        """Where the bytes are until `commit`."""
+        return Path(self._file.name)
 
     def write(self, data: bytes) -> None:
         if len(data) > self._left:
@@ -120,19 +142,21 @@ class DirectoryBlobWriter:
         if actual != self._digest:
             raise WrongContent(self._digest, f"the bytes that arrived have sha256 {actual[:12]}…")
         self._file.flush()
-        os.fsync(self._file.fileno())
+        if self._is_durable:
+            os.fsync(self._file.fileno())
         self._verified = True
 
     def commit(self) -> None:
         self.verify()
         self._target.parent.mkdir(exist_ok=True)
-        Path(self._file.name).replace(self._target)
+        self.path.replace(self._target)
         self._file.close()
-        _sync_folder(self._target.parent)
+        if self._is_durable:
+            _sync_folder(self._target.parent)
 
     def abort(self) -> None:
         if not self._file.closed:
-            Path(self._file.name).unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
             self._file.close()
 
     def __enter__(self) -> DirectoryBlobWriter:
@@ -145,6 +169,30 @@ class DirectoryBlobWriter:
         trace: TracebackType | None,
     ) -> None:
         self.abort()
+
+
+def sweep_folder(folder: Path) -> int:
+    """Remove the files in `folder` that no living process has locked, and say how many."""
+    removed = 0
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def _stored(folder: Path) -> Iterator[StoredBlob]:
+    for path in sorted(folder.iterdir()):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue
+        changed = datetime.fromtimestamp(status.st_mtime, UTC)
+        yield StoredBlob(Digest(folder.name + path.name), status.st_size, changed)
 
 
 def _sync_folder(folder: Path) -> None:

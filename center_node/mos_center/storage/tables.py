@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     DateTime,
     Float,
@@ -64,6 +65,8 @@ bases = Table(
     Column("digest", Sha256, nullable=False, unique=True),
     Column("path", Text, nullable=False),
     Column("layer_map", Text, nullable=False),
+    # What the base's own weights and inputs measure, for comparison; {} for bases of old.
+    Column("statistics", JSON, nullable=False, server_default="{}"),
     Column("created_at", Utc, nullable=False),
 )
 
@@ -91,6 +94,12 @@ submissions = Table(
     Column("state", String(20), nullable=False),
     Column("reason", Text, nullable=False),
     Column("created_at", Utc, nullable=False),
+    # Whoever offered it: the owner, or an admin in the owner's place.
+    Column("submitted_by", Name, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("withdrawn_at", Utc),
+    # When it was last offered or got a file; null: not since it was added.
+    Column("touched_at", Utc),
     UniqueConstraint("owner", "name", "version"),
     Index("ix_submissions_state_id", "state", "id"),
 )
@@ -124,6 +133,21 @@ fusions = Table(
     Column("model_version", Integer),
     Column("created_at", Utc, nullable=False),
     Column("finished_at", Utc),
+    Column("requested_by", Name, nullable=False, server_default=""),
+    Column("priority", String(10), nullable=False, server_default="normal"),
+    Column("started_at", Utc),
+    # How often a worker began with it; `generation` counts its jobs, one more for each retry.
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("generation", Integer, nullable=False, server_default="0"),
+    # Begins since it last came further: too many, and it is given up.
+    Column("deaths", Integer, nullable=False, server_default="0"),
+    # Null: when it was requested.
+    Column("queued_at", Utc),
+    Column("request_id", String(64), nullable=False, server_default=""),
+    # The version of the rules that made it (`domain.build`); empty: not known any more.
+    Column("engine", String(20), nullable=False, server_default=""),
+    # The fusion that this one repeats without withdrawn concepts.
+    Column("refusion_of", Id, index=True),
     Index("ix_fusions_state_id", "state", "id"),
     # The same request is fused once, unless it failed or was cancelled.
     Index(
@@ -148,6 +172,15 @@ fusion_concepts = Table(
     Column("weight_spatial", Float, nullable=False),
 )
 
+# A model's name belongs to whoever first requested it; empty: to the curators.
+models = Table(
+    "models",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("owner", Name, nullable=False),
+    Column("created_at", Utc, nullable=False),
+)
+
 model_versions = Table(
     "model_versions",
     metadata,
@@ -157,6 +190,8 @@ model_versions = Table(
     Column("fusion", ForeignKey("fusions.id"), nullable=False, unique=True),
     Column("report", JSON, nullable=False),
     Column("created_at", Utc, nullable=False),
+    Column("tombstoned_at", Utc),
+    Column("tombstone_reason", Text, nullable=False, server_default=""),
 )
 
 version_files = Table(
@@ -179,21 +214,101 @@ aliases = Table(
     ForeignKeyConstraint(["model", "version"], ["model_versions.model", "model_versions.version"]),
 )
 
-tokens = Table(
-    "tokens",
+alias_moves = Table(
+    "alias_moves",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("model", Name, nullable=False),
+    Column("alias", Name, nullable=False),
+    # Null: the alias was removed.
+    Column("version", Integer),
+    Column("at", Utc, nullable=False),
+    Column("by", Name, nullable=False),
+    Index("ix_alias_moves_model_alias_id", "model", "alias", "id"),
+)
+
+members = Table(
+    "members",
     metadata,
     Column("name", Name, primary_key=True),
-    Column("sha256", Sha256, nullable=False, unique=True),
+    Column("role", String(20), nullable=False),
+    Column("trusted", Boolean, nullable=False),
     Column("created_at", Utc, nullable=False),
+    Column("disabled_at", Utc),
+    # Null: the center's own limit.
+    Column("quota_bytes", BigInteger),
+    Column("quota_concepts", Integer),
+    Column("quota_jobs", Integer),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("member", ForeignKey("members.name"), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("sha256", Sha256, nullable=False, unique=True),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("expires_at", Utc),
     Column("revoked_at", Utc),
+    Column("last_used_at", Utc),
+    UniqueConstraint("member", "name"),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("sha256", Sha256, nullable=False, unique=True),
+    Column("name", Name),
+    Column("role", String(20), nullable=False),
+    Column("trusted", Boolean, nullable=False),
+    Column("invited_by", Name, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("expires_at", Utc, nullable=False),
+    Column("used_at", Utc),
+    Column("used_by", Name),
 )
 
 sessions = Table(
     "sessions",
     metadata,
     Column("sha256", Sha256, primary_key=True),
-    Column("token", ForeignKey("tokens.name"), nullable=False),
+    Column("token", ForeignKey("api_tokens.id"), nullable=False),
     Column("expires_at", Utc, nullable=False),
+)
+
+# Who may see a concept, all its versions together.
+concepts = Table(
+    "concepts",
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("visibility", String(20), nullable=False),
+    Column("created_at", Utc, nullable=False),
+)
+
+concept_shares = Table(
+    "concept_shares",
+    metadata,
+    Column("owner", Name, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("member", Name, primary_key=True),
+    ForeignKeyConstraint(["owner", "name"], ["concepts.owner", "concepts.name"]),
+)
+
+# Checks of a concept's statistics, made by recording them again.
+concept_audits = Table(
+    "concept_audits",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("submission", ForeignKey("submissions.id"), nullable=False, index=True),
+    Column("state", String(20), nullable=False),
+    Column("result", JSON(none_as_null=True)),
+    Column("requested_by", Name, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("finished_at", Utc),
 )
 
 idempotency_keys = Table(
@@ -202,7 +317,59 @@ idempotency_keys = Table(
     Column("caller", Name, primary_key=True),
     Column("key", String(200), primary_key=True),
     Column("request", Sha256, nullable=False),
-    Column("resource", Id, nullable=False),
-    Column("created", Integer, nullable=False),
+    # Null until the request was answered.
+    Column("status", Integer),
+    Column("body", Text),
+    Column("created_at", Utc, nullable=False, index=True),
+)
+
+# Append-only: triggers refuse to change or delete a row.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Utc, nullable=False),
+    Column("actor", Name, nullable=False),
+    Column("action", String(60), nullable=False),
+    Column("resource", String(200), nullable=False),
+    # JSON as text: its bytes are what the hash covers.
+    Column("before", Text),
+    Column("after", Text),
+    Column("request_id", String(64), nullable=False),
+    Column("previous", Sha256, nullable=False),
+    Column("hash", Sha256, nullable=False),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("url", String(2000), nullable=False),
+    Column("secret", String(100), nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("created_by", Name, nullable=False),
     Column("created_at", Utc, nullable=False),
+    Column("disabled_at", Utc),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kind", String(60), nullable=False),
+    Column("resource", String(200), nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("at", Utc, nullable=False, index=True),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("event", ForeignKey("outbox.id"), primary_key=True),
+    Column("webhook", ForeignKey("webhooks.id"), primary_key=True),
+    Column("attempts", Integer, nullable=False),
+    # Null: no further attempt.
+    Column("next_at", Utc, index=True),
+    Column("delivered_at", Utc),
+    Column("error", Text, nullable=False),
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from mos_protocol.layer_map import LayerMap
 from mos_protocol.names import Digest
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert, select, update
 
 from mos_center.domain.models import BaseRecord, StoredFile
 from mos_center.storage.repositories.references import know_blobs
@@ -29,6 +30,7 @@ class SqlBases:
                 digest=base.digest,
                 path=str(base.path),
                 layer_map=base.layer_map.model_dump_json(),
+                statistics={name: dict(values) for name, values in base.statistics.items()},
                 created_at=created_at,
             )
         )
@@ -46,6 +48,10 @@ class SqlBases:
                     for block, file in prior.items()
                 ],
             )
+
+    def measure(self, name: str, statistics: Mapping[str, Mapping[str, float]]) -> None:
+        plain = {key: dict(values) for key, values in statistics.items()}
+        self._connection.execute(update(bases).where(bases.c.name == name).values(statistics=plain))
 
     def get(self, name: str) -> BaseRecord | None:
         row = self._connection.execute(select(bases).where(bases.c.name == name)).one_or_none()
@@ -70,6 +76,13 @@ class SqlBases:
             name=row.name,
             digest=Digest(row.digest),
             path=Path(row.path),
-            layer_map=LayerMap.model_validate_json(row.layer_map),
+            layer_map=_layer_map(row.layer_map),
             prior={block: file.sha256 for block, file in self.prior(row.name).items()},
+            statistics=row.statistics,
         )
+
+
+# Every offer and commit asks for one of a few, which take milliseconds to parse.
+@lru_cache(maxsize=16)
+def _layer_map(text: str) -> LayerMap:
+    return LayerMap.model_validate_json(text)

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 from mos_protocol.errors import Conflict
 from mos_protocol.layer_map import Part
 from mos_protocol.names import Digest
-from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from mos_center.domain.models import Export, Failure, Fusion, FusionConcept, Progress, Solver
+from mos_center.domain.jobs import Job, fusion_job
+from mos_center.domain.models import (
+    Export,
+    Failure,
+    Fusion,
+    FusionConcept,
+    Priority,
+    Progress,
+    Solver,
+)
 from mos_center.domain.states import FusionState
+from mos_center.storage.repositories.readable import fusion_is_readable
 from mos_center.storage.repositories.weights import WEIGHT_COLUMNS, read_weights, weight_values
 from mos_center.storage.tables import fusion_concepts, fusions, submissions
 
 Number = TypeVar("Number", int, float)
 
+# The order in which queued fusions are run.
+_QUEUED_AT = func.coalesce(fusions.c.queued_at, fusions.c.created_at)
+_RANK = case(
+    {Priority.HIGH.value: 0, Priority.NORMAL.value: 1, Priority.LOW.value: 2},
+    value=fusions.c.priority,
+    else_=1,
+)
 ALIVE = (FusionState.QUEUED, FusionState.RUNNING, FusionState.PUBLISHED)
 
 
@@ -30,22 +47,8 @@ class SqlFusions:
 
     def add(self, fusion: Fusion) -> None:
         try:
-            self._connection.execute(
-                insert(fusions).values(
-                    id=fusion.id,
-                    model=fusion.model,
-                    base=fusion.base,
-                    solver=fusion.solver,
-                    prior_weight=fusion.prior_weight,
-                    ridge=_plain(fusion.ridge),
-                    lbfgs_steps=_plain(fusion.lbfgs_steps),
-                    refine_rounds=fusion.refine_rounds,
-                    exports=list(fusion.exports),
-                    build=fusion.build,
-                    created_at=fusion.created_at,
-                    **_moving(fusion),
-                )
-            )
+            with self._connection.begin_nested():
+                self._insert(fusion)
         except IntegrityError:
             raise Conflict(
                 f"The build {fusion.build[:12]}… of model {fusion.model} is already requested.",
@@ -64,6 +67,30 @@ class SqlFusions:
             ],
         )
 
+    def _insert(self, fusion: Fusion) -> None:
+        # Nested: PostgreSQL would give up the whole transaction with the failed statement.
+        with self._connection.begin_nested():
+            self._connection.execute(
+                insert(fusions).values(
+                    id=fusion.id,
+                    model=fusion.model,
+                    base=fusion.base,
+                    solver=fusion.solver,
+                    prior_weight=fusion.prior_weight,
+                    ridge=_plain(fusion.ridge),
+                    lbfgs_steps=_plain(fusion.lbfgs_steps),
+                    refine_rounds=fusion.refine_rounds,
+                    exports=list(fusion.exports),
+                    build=fusion.build,
+                    created_at=fusion.created_at,
+                    requested_by=fusion.requested_by,
+                    request_id=fusion.request_id,
+                    engine=fusion.engine,
+                    refusion_of=fusion.refusion_of,
+                    **_moving(fusion),
+                )
+            )
+
     def update(self, fusion: Fusion) -> None:
         self._connection.execute(
             update(fusions).where(fusions.c.id == fusion.id).values(**_moving(fusion))
@@ -77,25 +104,53 @@ class SqlFusions:
             (fusions.c.model == model) & (fusions.c.build == build) & fusions.c.state.in_(ALIVE)
         )
 
+    def is_readable(self, fusion_id: str, viewer: str | None) -> bool:
+        query = select(fusions.c.id).where(fusions.c.id == fusion_id, fusion_is_readable(viewer))
+        return self._connection.scalar(query) is not None
+
     def find(
-        self, *, states: Iterable[FusionState], before: str | None = None, limit: int
+        self,
+        *,
+        states: Iterable[FusionState],
+        viewer: str | None,
+        before: str | None = None,
+        limit: int,
     ) -> tuple[Fusion, ...]:
-        query = select(fusions).where(fusions.c.state.in_(sorted(states)))
+        query = select(fusions).where(
+            fusions.c.state.in_(sorted(states)), fusion_is_readable(viewer)
+        )
         if before is not None:
             query = query.where(fusions.c.id < before)
         rows = self._connection.execute(query.order_by(fusions.c.id.desc()).limit(limit)).all()
         concepts = self._concepts([row.id for row in rows])
         return tuple(_fusion(row, concepts[row.id]) for row in rows)
 
-    def with_states(self, states: Iterable[FusionState]) -> tuple[str, ...]:
-        query = select(fusions.c.id).where(fusions.c.state.in_(sorted(states)))
-        return tuple(self._connection.scalars(query.order_by(fusions.c.id)))
+    def jobs(self, states: Iterable[FusionState]) -> tuple[Job, ...]:
+        query = select(fusions.c.id, fusions.c.generation, fusions.c.priority).where(
+            fusions.c.state.in_(sorted(states))
+        )
+        rows = self._connection.execute(query.order_by(_QUEUED_AT, fusions.c.id))
+        return tuple(
+            Job(fusion_job(row.id, row.generation), Priority(row.priority)) for row in rows
+        )
+
+    def queue_positions(self, ids: Collection[str]) -> dict[str, int]:
+        place = func.row_number().over(order_by=(_RANK, _QUEUED_AT, fusions.c.id))
+        queue = (
+            select(fusions.c.id, place.label("place"))
+            .where(fusions.c.state == FusionState.QUEUED)
+            .subquery()
+        )
+        rows = self._connection.execute(select(queue).where(queue.c.id.in_(sorted(ids))))
+        return {row.id: row.place for row in rows}
 
     def _one(self, condition: ColumnElement[bool]) -> Fusion | None:
         row = self._connection.execute(select(fusions).where(condition)).one_or_none()
         return _fusion(row, self._concepts([row.id])[row.id]) if row else None
 
     def _concepts(self, ids: list[str]) -> dict[str, tuple[FusionConcept, ...]]:
+        if not ids:
+            return {}
         rows = self._connection.execute(
             select(
                 fusion_concepts.c.fusion,
@@ -125,7 +180,13 @@ def _moving(fusion: Fusion) -> dict[str, object]:
         "message": fusion.progress.message,
         "error": asdict(fusion.error) if fusion.error else None,
         "model_version": fusion.model_version,
+        "started_at": fusion.started_at,
         "finished_at": fusion.finished_at,
+        "priority": fusion.priority,
+        "attempts": fusion.attempts,
+        "generation": fusion.generation,
+        "deaths": fusion.deaths,
+        "queued_at": fusion.queued_at,
     }
 
 
@@ -152,8 +213,18 @@ def _fusion(row: Row[*tuple[Any, ...]], concepts: tuple[FusionConcept, ...]) -> 
         build=Digest(row.build),
         state=FusionState(row.state),
         created_at=row.created_at,
+        requested_by=row.requested_by,
+        priority=Priority(row.priority),
+        request_id=row.request_id,
         progress=Progress(row.done, row.total, row.message),
         error=Failure(**row.error) if row.error else None,
         model_version=row.model_version,
+        started_at=row.started_at,
         finished_at=row.finished_at,
+        attempts=row.attempts,
+        generation=row.generation,
+        deaths=row.deaths,
+        queued_at=row.queued_at,
+        engine=row.engine,
+        refusion_of=row.refusion_of,
     )

@@ -1,24 +1,47 @@
-"""Published model versions and the aliases that point at them."""
+"""Published model versions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from mos_protocol.names import Digest
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
-from mos_center.domain.models import ModelVersion, PublishedFile, Solver, VersionConcept
-from mos_center.storage.repositories.references import know_blobs
-from mos_center.storage.repositories.weights import WEIGHT_COLUMNS, read_weights
+from mos_center.domain.lineage import VersionRef
+from mos_center.domain.models import ModelVersion
+from mos_center.domain.queries import ModelQuery, Order
+from mos_center.storage.repositories.readable import fusion_is_readable
+from mos_center.storage.repositories.references import insert_missing, know_blobs
+from mos_center.storage.repositories.version_rows import VERSIONS, read_versions
 from mos_center.storage.tables import (
     aliases,
-    bases,
     fusion_concepts,
     fusions,
     model_versions,
+    models,
     submissions,
     version_files,
+)
+
+# A tombstoned version counts as the newest one only where there is no other.
+_NEWEST_FIRST = (
+    case((model_versions.c.tombstoned_at.is_(None), 0), else_=1),
+    model_versions.c.version.desc(),
 )
 
 
@@ -28,31 +51,87 @@ class SqlModels:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def names(self, *, after: str | None = None, limit: int) -> tuple[str, ...]:
-        query = select(model_versions.c.model).distinct()
+    def names(self, *, viewer: str | None, after: str | None = None, limit: int) -> tuple[str, ...]:
+        query = (
+            select(model_versions.c.model)
+            .join(fusions, fusions.c.id == model_versions.c.fusion)
+            .where(fusion_is_readable(viewer))
+            .distinct()
+        )
         if after is not None:
             query = query.where(model_versions.c.model > after)
         return tuple(self._connection.scalars(query.order_by(model_versions.c.model).limit(limit)))
 
-    def versions(self, model: str) -> tuple[ModelVersion, ...]:
-        rows = self._connection.execute(
-            _VERSIONS.where(model_versions.c.model == model).order_by(
+    def owner(self, model: str) -> str | None:
+        found: str | None = self._connection.scalar(
+            select(models.c.owner).where(models.c.name == model)
+        )
+        return found
+
+    def claim(self, model: str, owner: str, at: datetime) -> None:
+        row = {"name": model, "owner": owner, "created_at": at}
+        insert_missing(self._connection, models, [row])
+
+    def find(
+        self, query: ModelQuery, *, viewer: str | None, after: str | None = None, limit: int
+    ) -> tuple[ModelVersion, ...]:
+        ranked = _ranked(viewer, *_conditions(query)).cte()
+        newest = select(ranked.c.model, ranked.c.version).where(ranked.c.rank == 1)
+        found = VERSIONS.where(tuple_(model_versions.c.model, model_versions.c.version).in_(newest))
+        by_name = query.order is Order.NAME
+        # Ids of fusions sort by the time of the request.
+        order = model_versions.c.model.asc() if by_name else model_versions.c.fusion.desc()
+        if after is not None and by_name:
+            found = found.where(model_versions.c.model > after)
+        elif after is not None:
+            last = select(ranked.c.fusion).where(ranked.c.rank == 1, ranked.c.model == after)
+            found = found.where(model_versions.c.fusion < last.scalar_subquery())
+        return self._read(found.order_by(order).limit(limit))
+
+    def versions(self, model: str, *, viewer: str | None) -> tuple[ModelVersion, ...]:
+        return self._read(
+            VERSIONS.where(model_versions.c.model == model, fusion_is_readable(viewer)).order_by(
                 model_versions.c.version.desc()
             )
-        ).all()
-        return tuple(self._version(row) for row in rows)
+        )
+
+    def newest(self, models: Iterable[str], *, viewer: str | None) -> dict[str, int]:
+        named = model_versions.c.model.in_(sorted(set(models)))
+        ranked = _ranked(viewer, named).cte()
+        rows = self._connection.execute(
+            select(ranked.c.model, ranked.c.version).where(ranked.c.rank == 1)
+        )
+        return {row.model: row.version for row in rows}
+
+    def predecessor(self, model: str, version: int, *, viewer: str | None) -> int | None:
+        found: int | None = self._connection.scalar(
+            select(func.max(model_versions.c.version))
+            .join(fusions, fusions.c.id == model_versions.c.fusion)
+            .where(
+                model_versions.c.model == model,
+                model_versions.c.version < version,
+                fusion_is_readable(viewer),
+            )
+        )
+        return found
 
     def get(self, model: str, version: int) -> ModelVersion | None:
-        row = self._connection.execute(
-            _VERSIONS.where(model_versions.c.model == model, model_versions.c.version == version)
-        ).one_or_none()
-        return self._version(row) if row else None
+        found = self._read(VERSIONS.where(_is(model, version)))
+        return found[0] if found else None
 
     def last_version(self, model: str) -> int:
         highest = self._connection.scalar(
             select(func.max(model_versions.c.version)).where(model_versions.c.model == model)
         )
         return highest or 0
+
+    def by_commit(self, model: str, commit: str) -> int | None:
+        found: int | None = self._connection.scalar(
+            select(func.max(model_versions.c.version))
+            .join(fusions, fusions.c.id == model_versions.c.fusion)
+            .where(model_versions.c.model == model, fusions.c.build.startswith(commit))
+        )
+        return found
 
     def add(self, version: ModelVersion, report: Mapping[str, object]) -> None:
         self._connection.execute(
@@ -79,83 +158,112 @@ class SqlModels:
             ],
         )
 
-    def alias(self, model: str, alias: str) -> int | None:
-        return self._connection.scalar(
-            select(aliases.c.version).where(aliases.c.model == model, aliases.c.alias == alias)
+    def with_concept(
+        self, submission_id: str, *, viewer: str | None, before: str | None = None, limit: int
+    ) -> tuple[ModelVersion, ...]:
+        containing = select(fusion_concepts.c.fusion).where(
+            fusion_concepts.c.submission == submission_id
+        )
+        query = VERSIONS.where(
+            model_versions.c.fusion.in_(containing), fusion_is_readable(viewer)
+        ).order_by(model_versions.c.fusion.desc())
+        if before is not None:
+            query = query.where(model_versions.c.fusion < before)
+        return self._read(query.limit(limit))
+
+    def tombstone(self, model: str, version: int, at: datetime, reason: str) -> None:
+        self._connection.execute(
+            update(model_versions)
+            .where(_is(model, version))
+            .values(tombstoned_at=at, tombstone_reason=reason)
         )
 
-    def point(self, model: str, alias: str, version: int) -> None:
-        moved = self._connection.execute(
-            update(aliases)
-            .where(aliases.c.model == model, aliases.c.alias == alias)
-            .values(version=version)
+    def expirable(self, before: datetime) -> tuple[VersionRef, ...]:
+        newer = model_versions.alias("newer")
+        superseded = exists().where(
+            newer.c.model == model_versions.c.model,
+            newer.c.version > model_versions.c.version,
+            newer.c.tombstoned_at.is_(None),
         )
-        if not moved.rowcount:
-            self._connection.execute(
-                insert(aliases).values(model=model, alias=alias, version=version)
-            )
-
-    def _version(self, row: Row[*tuple[Any, ...]]) -> ModelVersion:
-        return ModelVersion(
-            model=row.model,
-            version=row.version,
-            aliases=self._aliases(row.model, row.version),
-            base=row.base,
-            base_digest=Digest(row.digest),
-            concepts=self._concepts(row.fusion),
-            solver=Solver(row.solver),
-            fusion_id=row.fusion,
-            build=Digest(row.build),
-            created_at=row.created_at,
-            files=self._files(row.model, row.version),
+        named = exists().where(
+            aliases.c.model == model_versions.c.model, aliases.c.version == model_versions.c.version
+        )
+        return self._refs(
+            model_versions.c.created_at < before,
+            model_versions.c.tombstoned_at.is_(None),
+            superseded,
+            ~named,
         )
 
-    def _aliases(self, model: str, version: int) -> tuple[str, ...]:
-        query = select(aliases.c.alias).where(
-            aliases.c.model == model, aliases.c.version == version
+    def tombstoned(self, before: datetime) -> tuple[VersionRef, ...]:
+        holding = exists().where(
+            version_files.c.model == model_versions.c.model,
+            version_files.c.version == model_versions.c.version,
         )
-        return tuple(self._connection.scalars(query.order_by(aliases.c.alias)))
+        return self._refs(model_versions.c.tombstoned_at < before, holding)
 
-    def _concepts(self, fusion_id: str) -> tuple[VersionConcept, ...]:
+    def forget_files(self, model: str, version: int) -> tuple[Digest, ...]:
+        mine = and_(version_files.c.model == model, version_files.c.version == version)
+        digests = self._connection.scalars(select(version_files.c.sha256).where(mine)).all()
+        self._connection.execute(delete(version_files).where(mine))
+        return tuple(Digest(sha256) for sha256 in digests)
+
+    def _read(self, query: Select[*tuple[object, ...]]) -> tuple[ModelVersion, ...]:
+        return read_versions(self._connection, self._connection.execute(query).all())
+
+    def _refs(self, *conditions: ColumnElement[bool]) -> tuple[VersionRef, ...]:
+        query = select(model_versions.c.model, model_versions.c.version).where(*conditions)
         rows = self._connection.execute(
-            select(
-                submissions.c.owner,
-                submissions.c.name,
-                submissions.c.version,
-                submissions.c.words,
-                *WEIGHT_COLUMNS,
-            )
-            .join(submissions)
-            .where(fusion_concepts.c.fusion == fusion_id)
-            .order_by(fusion_concepts.c.position)
+            query.order_by(model_versions.c.model, model_versions.c.version)
         )
-        return tuple(
-            VersionConcept(
-                f"{row.owner}/{row.name}", row.version, read_weights(row), tuple(row.words.split())
-            )
-            for row in rows
-        )
-
-    def _files(self, model: str, version: int) -> tuple[PublishedFile, ...]:
-        rows = self._connection.execute(
-            select(version_files)
-            .where(version_files.c.model == model, version_files.c.version == version)
-            .order_by(version_files.c.path)
-        )
-        return tuple(PublishedFile(row.path, row.size, Digest(row.sha256)) for row in rows)
+        return tuple(VersionRef(row.model, row.version) for row in rows)
 
 
-_VERSIONS = (
-    select(
-        model_versions.c.model,
-        model_versions.c.version,
-        model_versions.c.fusion,
-        model_versions.c.created_at,
-        fusions.c.base,
-        fusions.c.solver,
-        fusions.c.build,
-        bases.c.digest,
+def _is(model: str, version: int) -> ColumnElement[bool]:
+    return and_(model_versions.c.model == model, model_versions.c.version == version)
+
+
+def _ranked(viewer: str | None, *conditions: ColumnElement[bool]) -> Select[*tuple[object, ...]]:
+    """The versions that `viewer` may read, numbered per model from the newest one."""
+    rank = func.row_number().over(partition_by=model_versions.c.model, order_by=_NEWEST_FIRST)
+    return (
+        select(
+            model_versions.c.model,
+            model_versions.c.version,
+            model_versions.c.fusion,
+            rank.label("rank"),
+        )
+        .join(fusions, fusions.c.id == model_versions.c.fusion)
+        .where(fusion_is_readable(viewer), *conditions)
     )
-    .join(fusions, fusions.c.id == model_versions.c.fusion)
-    .join(bases, bases.c.name == fusions.c.base)
-)
+
+
+def _conditions(query: ModelQuery) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if query.base is not None:
+        found.append(fusions.c.base == query.base)
+    if query.owner is not None:
+        owned = exists().where(
+            models.c.name == model_versions.c.model, models.c.owner == query.owner
+        )
+        found.append(owned)
+    if query.concept is not None:
+        owner, _, name = query.concept.partition("/")
+        found.append(_contains((submissions.c.owner == owner) & (submissions.c.name == name)))
+    if query.text:
+        columns = (submissions.c.owner, submissions.c.name, submissions.c.words)
+        told = [column.icontains(query.text, autoescape=True) for column in columns]
+        named = model_versions.c.model.icontains(query.text, autoescape=True)
+        found.append(or_(named, _contains(or_(*told))))
+    return found
+
+
+def _contains(concept: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether a fused concept version is like that."""
+    return (
+        select(fusion_concepts.c.fusion)
+        .join(submissions)
+        .where(fusion_concepts.c.fusion == fusions.c.id, concept)
+        .correlate(fusions)
+        .exists()
+    )

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from mos_protocol.manifest import parse_manifest
 from mos_protocol.names import Digest
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from mos_center.domain.models import Submission
+from mos_center.domain.queries import ConceptQuery, Order
 from mos_center.domain.states import SubmissionState
+from mos_center.storage.repositories.readable import concept_has_visibility, submission_is_listed
 from mos_center.storage.repositories.references import know_blobs
-from mos_center.storage.tables import submission_files, submissions
+from mos_center.storage.tables import Utc, submission_files, submissions
+
+EVERYTHING = ConceptQuery()
 
 
 class SqlSubmissions:
@@ -37,6 +56,8 @@ class SqlSubmissions:
                 state=submission.state,
                 reason=submission.reason,
                 created_at=submission.created_at,
+                submitted_by=submission.submitted_by,
+                bytes=submission.size,
             )
         )
         self.refer(submission)
@@ -45,8 +66,25 @@ class SqlSubmissions:
         self._connection.execute(
             update(submissions)
             .where(submissions.c.id == submission.id)
-            .values(state=submission.state, version=submission.version, reason=submission.reason)
+            .values(
+                state=submission.state,
+                version=submission.version,
+                reason=submission.reason,
+                withdrawn_at=submission.withdrawn_at,
+            )
         )
+
+    def touch(self, submission_id: str, at: datetime) -> None:
+        self._connection.execute(
+            update(submissions).where(submissions.c.id == submission_id).values(touched_at=at)
+        )
+
+    def untouched(self, before: datetime) -> tuple[str, ...]:
+        touched = func.coalesce(submissions.c.touched_at, submissions.c.created_at, type_=Utc())
+        query = select(submissions.c.id).where(
+            submissions.c.state == SubmissionState.UPLOADING, touched < before
+        )
+        return tuple(self._connection.scalars(query.order_by(submissions.c.id)))
 
     def refer(self, submission: Submission) -> None:
         files = submission.manifest.files
@@ -108,30 +146,70 @@ class SqlSubmissions:
         self,
         *,
         states: Iterable[SubmissionState],
-        base: str | None = None,
-        owner: str | None = None,
-        text: str | None = None,
+        viewer: str | None,
+        query: ConceptQuery = EVERYTHING,
         before: str | None = None,
         limit: int,
     ) -> tuple[Submission, ...]:
-        query = select(submissions).where(submissions.c.state.in_(sorted(states)))
-        if base is not None:
-            query = query.where(submissions.c.base == base)
-        if owner is not None:
-            query = query.where(submissions.c.owner == owner)
-        if text:
-            columns = ("owner", "name", "words", "class_word")
-            query = query.where(
-                or_(*(submissions.c[key].icontains(text, autoescape=True) for key in columns))
-            )
+        found = select(submissions).where(
+            submissions.c.state.in_(sorted(states)),
+            submission_is_listed(viewer),
+            *_conditions(query),
+        )
         if before is not None:
-            query = query.where(submissions.c.id < before)
-        rows = self._connection.execute(query.order_by(submissions.c.id.desc()).limit(limit))
+            found = found.where(_follows(before, query.order))
+        rows = self._connection.execute(found.order_by(*_ORDERS[query.order]).limit(limit))
+        return tuple(_submission(row) for row in rows)
+
+    def of_concept(self, owner: str, name: str) -> tuple[Submission, ...]:
+        rows = self._connection.execute(
+            select(submissions)
+            .where(submissions.c.owner == owner, submissions.c.name == name)
+            .order_by(submissions.c.version.desc(), submissions.c.id.desc())
+        )
         return tuple(_submission(row) for row in rows)
 
     def _one(self, condition: ColumnElement[bool]) -> Submission | None:
         row = self._connection.execute(select(submissions).where(condition)).one_or_none()
         return _submission(row) if row else None
+
+
+_ORDERS = {
+    Order.NEWEST: (submissions.c.id.desc(),),
+    Order.NAME: (submissions.c.owner, submissions.c.name, submissions.c.id.desc()),
+}
+
+
+def _follows(before: str, order: Order) -> ColumnElement[bool]:
+    """What comes after the submission with the id `before`."""
+    if order is Order.NEWEST:
+        return submissions.c.id < before
+    last = submissions.alias("last")
+    key, last_key = (submissions.c.owner, submissions.c.name), (last.c.owner, last.c.name)
+    later = or_(
+        tuple_(*key) > tuple_(*last_key),
+        and_(tuple_(*key) == tuple_(*last_key), submissions.c.id < last.c.id),
+    )
+    return exists().where(last.c.id == before, later)
+
+
+def _conditions(query: ConceptQuery) -> list[ColumnElement[bool]]:
+    equal = {
+        submissions.c.base: query.base,
+        submissions.c.owner: query.owner,
+        submissions.c.class_word: query.class_word,
+    }
+    found = [column == value for column, value in equal.items() if value is not None]
+    if query.text:
+        columns = ("owner", "name", "words", "class_word")
+        told = (submissions.c[key].icontains(query.text, autoescape=True) for key in columns)
+        found.append(or_(*told))
+    if query.word is not None:
+        words = literal(" ") + submissions.c.words + literal(" ")
+        found.append(words.contains(f" {query.word} ", autoescape=True))
+    if query.visibility is not None:
+        found.append(concept_has_visibility(query.visibility))
+    return found
 
 
 def _submission(row: Row[*tuple[Any, ...]]) -> Submission:
@@ -142,6 +220,8 @@ def _submission(row: Row[*tuple[Any, ...]]) -> Submission:
         base=row.base,
         state=SubmissionState(row.state),
         created_at=row.created_at,
+        submitted_by=row.submitted_by,
         version=row.version,
         reason=row.reason,
+        withdrawn_at=row.withdrawn_at,
     )
