@@ -1,7 +1,8 @@
 """The job behind a fusion: its steps, then publication; see `durable` for what steps are.
 
 Between steps only files are handed over, in the fusion's own work folder, which is removed at the
-end however the job ends. The ledger is asked before every step whether somebody cancelled.
+end however the job ends. The ledger is asked before every step whether somebody cancelled. What
+another worker did before is made up again where it is needed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +19,10 @@ from mos_protocol.errors import Conflict, JobFailed, MosError, Unavailable
 from mos_protocol.manifest import sha256_of
 from mos_protocol.names import Digest
 
+from mos_center.domain.jobs import Job, fusion_of
 from mos_center.domain.models import FusionPlan, PlannedConcept, PublishedFile
 from mos_center.domain.ports import BlobStore, FusionLedger
+from mos_center.domain.request_context import request_id
 from mos_center.fusion.publish import write_model
 from mos_center.fusion.recipe import Recipe
 from mos_center.fusion.settings import FusionSettings, Solver
@@ -25,73 +30,145 @@ from mos_center.fusion.sources import BaseSource, ConceptSource, OpenFile
 from mos_center.fusion.steps import Step, fused_blocks, fusion_steps
 from mos_center.fusion.sums_cache import SumsCache
 from mos_center.jobs.durable import Steps
+from mos_center.jobs.patience import Interrupted, Patience, Superseded
+from mos_center.telemetry.metrics import JOBS, job_step
 
 log = logging.getLogger(__name__)
 
 _PUBLISH_ATTEMPTS = 3
 
 
+@dataclass(frozen=True)
+class _Run:
+    """One worker's attempt at a fusion."""
+
+    plan: FusionPlan
+    attempt: int
+
+    @property
+    def fusion_id(self) -> str:
+        return self.plan.fusion_id
+
+
 class FusionJob:
     """Runs fusions that a ledger describes; `work` holds one folder per fusion while it runs.
 
     sums: where sums of earlier fusions are kept, so that the next one reads what is new only.
+    patience: how long to wait for a ledger that is away.
     """
 
     def __init__(
-        self, ledger: FusionLedger, blobs: BlobStore, work: Path, sums: SumsCache | None = None
+        self,
+        ledger: FusionLedger,
+        blobs: BlobStore,
+        work: Path,
+        sums: SumsCache | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self._ledger = ledger
         self._sums = sums
         self._blobs = blobs
         self._work = work
+        self._patience = patience or Patience()
 
-    def run(self, fusion_id: str, step: Steps) -> None:
+    def unfinished(self) -> tuple[Job, ...]:
+        """The jobs that are to be done, as the ledger says."""
+        return self._ledger.unfinished()
+
+    def lost(self, job_id: str, *, killed: bool) -> bool:
+        """Tell the ledger that a job ended without a result: never to be run again."""
+        self._ledger.lost(job_id)
+        return False
+
+    def tidy(self) -> None:
+        """Remove what this worker left behind of fusions that ended without it."""
+        wanted = {fusion_of(job.id)[0] for job in self._ledger.unfinished()}
+        for folder in self._work.iterdir() if self._work.is_dir() else ():
+            if folder.name not in wanted:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def run(self, job_id: str, step: Steps) -> None:
         """Fuse and publish, or tell the ledger why not."""
-        try:
-            self._fuse(fusion_id, step)
-        except MosError as error:
-            self._fail(fusion_id, error)
-        except Exception as error:
-            log.exception("fusion.crashed id=%s", fusion_id)
-            self._fail(fusion_id, _unexpected(fusion_id, error))
+        fusion_id, _ = fusion_of(job_id)
+        attempt = self._patience(partial(self._ledger.begin, job_id))
+        if attempt is not None:
+            asked = request_id.set(attempt.request_id)
+            try:
+                self._attempt(fusion_id, attempt.number, step)
+            except Superseded:
+                self._clear(fusion_id)
+                raise
+            except Interrupted:
+                with suppress(MosError):
+                    self._ledger.paused(fusion_id, attempt.number)
+                raise
+            finally:
+                request_id.reset(asked)
         self._clear(fusion_id)
 
-    def _fuse(self, fusion_id: str, step: Steps) -> None:
-        if self._ledger.is_cancelled(fusion_id):
+    def _attempt(self, fusion_id: str, attempt: int, step: Steps) -> None:
+        try:
+            self._fuse(fusion_id, attempt, step)
+        except MosError as error:
+            self._fail(fusion_id, attempt, error)
+        except Exception as error:
+            log.exception("fusion.crashed id=%s", fusion_id)
+            self._fail(fusion_id, attempt, _unexpected(fusion_id, error))
+
+    def _fuse(self, fusion_id: str, attempt: int, step: Steps) -> None:
+        if self._is_cancelled(fusion_id):
             return
         step("start", partial(self._ledger.started, fusion_id))
-        plan = self._ledger.plan(fusion_id)
-        for number, part in enumerate(self._steps(plan)):
-            if self._ledger.is_cancelled(fusion_id):
+        run = _Run(self._patience(partial(self._ledger.plan, fusion_id)), attempt)
+        for number, part in enumerate(self._steps(run.plan)):
+            if self._is_cancelled(fusion_id):
                 return
-            step(part.name, partial(self._run, plan, number))
-        if not self._ledger.is_cancelled(fusion_id):
-            step("publish", partial(self._publish, plan))
+            step(part.name, partial(self._run, run, number))
+        if not self._is_cancelled(fusion_id):
+            step("publish", partial(self._publish, run))
 
-    def _run(self, plan: FusionPlan, number: int) -> None:
+    def _is_cancelled(self, fusion_id: str) -> bool:
+        return self._patience(partial(self._ledger.is_cancelled, fusion_id))
+
+    def _run(self, run: _Run, number: int) -> None:
         """Run one step of the fusion, whose files stay in the work folder."""
-        steps = self._steps(plan)
-        self._ledger.progress(plan.fusion_id, number, len(steps) + 1, steps[number].name)
+        steps = self._steps(run.plan)
+        self._tell(run, number, len(steps) + 1, steps[number].name)
         self._make_up(steps[:number])
-        steps[number].run()
+        # The names of later rounds' steps say more than a metric may.
+        with job_step(steps[number].name.partition(" ")[0]):
+            steps[number].run()
 
-    def _publish(self, plan: FusionPlan) -> int:
+    def _publish(self, run: _Run) -> int:
         """Write the model folder, put its files into the store, publish; return the version."""
-        folder, recipe = self._folder(plan.fusion_id), self._recipe(plan)
-        steps = self._steps(plan)
+        folder, recipe = self._folder(run.fusion_id), self._recipe(run.plan)
+        steps = self._steps(run.plan)
         total = len(steps) + 1
         self._make_up(steps)
-        self._ledger.progress(plan.fusion_id, total - 1, total, "writing the model")
-        report = write_model(recipe, fused_blocks(recipe, folder), folder / "model")
-        self._ledger.progress(plan.fusion_id, total - 1, total, "storing the model")
-        for attempt in range(1, _PUBLISH_ATTEMPTS + 1):
-            files = self._store(folder / "model")
+        self._tell(run, total - 1, total, "writing the model")
+        with job_step("writing the model"):
+            report = write_model(recipe, fused_blocks(recipe, folder), folder / "model")
+        self._tell(run, total - 1, total, "storing the model")
+        with job_step("storing the model"):
+            return self._put(run, folder / "model", report)
+
+    def _put(self, run: _Run, model: Path, report: dict[str, object]) -> int:
+        for number in range(1, _PUBLISH_ATTEMPTS + 1):
+            files = self._store(model)
             try:
-                return self._ledger.publish(plan.fusion_id, files, report)
+                version = self._ledger.publish(run.fusion_id, files, report, attempt=run.attempt)
+                JOBS.labels("published").inc()
+                return version
             except Unavailable:
-                if attempt == _PUBLISH_ATTEMPTS:
+                if number == _PUBLISH_ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
+
+    def _tell(self, run: _Run, done: int, total: int, message: str) -> None:
+        """Tell how far it is; raises `Superseded` when the fusion is another worker's now."""
+        counts = self._ledger.progress(run.fusion_id, done, total, message, attempt=run.attempt)
+        if not counts and not self._ledger.is_cancelled(run.fusion_id):
+            raise Superseded
 
     def _make_up(self, steps: Sequence[Step]) -> None:
         """Run again what was done but lost: steps that returned are not run again by themselves."""
@@ -150,10 +227,11 @@ class FusionJob:
     def _blob(self, digest: Digest) -> OpenFile:
         return partial(self._blobs.local_path, digest)
 
-    def _fail(self, fusion_id: str, error: MosError) -> None:
-        if isinstance(error, Conflict) and self._ledger.is_cancelled(fusion_id):
+    def _fail(self, fusion_id: str, attempt: int, error: MosError) -> None:
+        if isinstance(error, Conflict) and self._is_cancelled(fusion_id):
             return
-        self._ledger.failed(fusion_id, error)
+        self._patience(partial(self._ledger.failed, fusion_id, error, attempt=attempt))
+        JOBS.labels("failed").inc()
 
     def _folder(self, fusion_id: str) -> Path:
         return self._work / fusion_id

@@ -1,63 +1,117 @@
-"""The worker: takes fusions from the ledger and runs them, one after the other, durably."""
+"""The worker: runs jobs of all kinds, durably, alone on SQLite or as one of many on PostgreSQL."""
 
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+from collections.abc import Mapping
+from queue import SimpleQueue
 
-from mos_protocol.errors import JobFailed
+from mos_protocol.errors import Conflict, NotFound, Unavailable
 
-from mos_center.domain.ports import BlobStore, FusionLedger
-from mos_center.fusion.sums_cache import SumsCache
-from mos_center.jobs.durable import DurableJobs, JobState
+from mos_center.domain.jobs import Job, kind_of
+from mos_center.jobs.durable import EXECUTOR, DurableJobs, Steps
 from mos_center.jobs.fusion_job import FusionJob
+from mos_center.jobs.patience import Patience
+from mos_center.jobs.slots import Slot
+from mos_center.jobs.sweeper import JobKind, Rhythm, Sweeper
 
 log = logging.getLogger(__name__)
 
 
-class FusionWorker:
-    """Implements `domain.ports.FusionQueue`; at most one per process and per database file.
+class Worker:
+    """Implements `domain.ports.FusionQueue`; at most one per process.
 
-    ledger: where fusions are described and told about. blobs: where files are. database: the
-    SQLite file that remembers which steps are done. work: a folder for what lies between steps.
-    sums: where sums of earlier fusions are kept, if they are.
+    url: the database that remembers which steps are done, SQLAlchemy's URL of SQLite or PostgreSQL.
+    slot: the name it works under, `executor`. kinds: the jobs that are no fusions, by kind.
     """
 
     def __init__(
         self,
-        ledger: FusionLedger,
-        blobs: BlobStore,
-        database: Path,
-        work: Path,
-        sums: SumsCache | None = None,
+        url: str,
+        slot: Slot,
+        fusions: FusionJob,
+        kinds: Mapping[str, JobKind] | None = None,
+        *,
+        executor: str = EXECUTOR,
+        patience: Patience | None = None,
+        rhythm: Rhythm | None = None,
     ) -> None:
-        self._ledger = ledger
-        self._jobs = DurableJobs(database, FusionJob(ledger, blobs, work, sums).run)
+        self._slot = slot
+        self._executor = executor
+        self._rhythm = rhythm
+        self._fusions = fusions
+        self._kinds: dict[str, JobKind] = {"": fusions, **(kinds or {})}
+        self._jobs = DurableJobs(url, self._run, executor, patience, slot.is_held)
+        self._sweeper: Sweeper | None = None
+        # Its `put` may be called by signal handlers.
+        self._ends: SimpleQueue[bool] = SimpleQueue()
+
+    @property
+    def name(self) -> str:
+        """Its executor's."""
+        return self._executor
 
     def start(self) -> None:
         """Go on with what was interrupted and take up what waits; blocks for about a second.
 
-        In a program with an event loop, call it by `asyncio.to_thread`.
+        Raises `Conflict` when another process works under this name. In a program with an event
+        loop, call it by `asyncio.to_thread`.
         """
-        self._jobs.start()
-        for fusion_id in self._ledger.unfinished():
-            if self._jobs.state(fusion_id) is JobState.ENDED:
-                # Its job ended without the ledger hearing of it, which nothing can repeat now.
-                error = JobFailed("The fusion's job was lost.", hint="Request the fusion again.")
-                self._ledger.failed(fusion_id, error)
-            else:
-                self._jobs.enqueue(fusion_id)
-        log.info("worker.started")
+        self._slot.take()
+        try:
+            self._fusions.tidy()
+            self._jobs.start()
+            sweeper = Sweeper(
+                self._jobs, self._kinds, self._slot, self._executor, self._lose, self._rhythm
+            )
+            sweeper.sweep()
+        except BaseException:
+            self.stop()
+            raise
+        sweeper.start()
+        self._sweeper = sweeper
+        log.info("worker.started executor=%s", self._executor)
 
     def stop(self) -> None:
-        """Let the running step end and stop; the fusion goes on at the next start."""
-        self._jobs.stop()
-        log.info("worker.stopped")
+        """Let the running step end and stop; the job goes on at the next start, or elsewhere."""
+        # Its name is kept alive until the step has ended.
+        self._jobs.drain()
+        if self._sweeper is not None:
+            self._sweeper.stop()
+        self._jobs.close()
+        self._slot.give_back()
+        log.info("worker.stopped executor=%s", self._executor)
 
-    def enqueue(self, fusion_id: str) -> None:
-        """Have the fusion run, once."""
-        self._jobs.enqueue(fusion_id)
+    def wait(self) -> None:
+        """Block until `end`; raises `Conflict` when another process took the name."""
+        if self._ends.get():
+            raise Conflict(
+                f"Another worker runs as {self._executor} now.",
+                hint="Give each worker a name of its own with --executor or MOS_EXECUTOR.",
+            )
+
+    def end(self) -> None:
+        """Have `wait` return. May be called by signal handlers."""
+        self._ends.put(False)
+
+    def check(self) -> None:
+        """Raise `Unavailable` while it can't take jobs."""
+        if not self._slot.is_held():
+            raise Unavailable("The worker does not hold its name.", hint="Look at its log.")
+
+    def enqueue(self, job: Job) -> None:
+        """Have the job run, once."""
+        self._jobs.enqueue(job)
 
     def cancel(self, fusion_id: str) -> None:
         """Nothing to hand over: the job asks the ledger before each of its steps."""
         log.info("worker.cancel id=%s", fusion_id)
+
+    def _lose(self) -> None:
+        self._ends.put(True)
+
+    def _run(self, job_id: str, step: Steps) -> None:
+        kind, name = kind_of(job_id)
+        if kind not in self._kinds:
+            raise NotFound(f"There are no jobs of kind {kind!r}.", hint="Upgrade this worker.")
+        self._kinds[kind].run(name, step)

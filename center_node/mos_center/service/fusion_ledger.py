@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
-from mos_protocol.errors import InvalidRequest, MosError, NotFound, Unavailable
+from mos_protocol.errors import Conflict, InvalidRequest, JobFailed, MosError, NotFound, Unavailable
 from mos_protocol.names import Digest
 from mos_protocol.part_weights import PartWeights
 
+from mos_center.domain.access import SYSTEM
+from mos_center.domain.events import Event, EventKind
+from mos_center.domain.jobs import Attempt, Job, fusion_of
 from mos_center.domain.models import (
     Failure,
     Fusion,
@@ -29,10 +32,13 @@ from mos_center.domain.states import (
     check_fusion_transition,
     is_finished,
 )
-from mos_center.service.fusions import find_fusion
+from mos_center.service.fusion_lookup import find_fusion, record_fusion
 from mos_center.service.submissions import find_submission
 
 log = logging.getLogger(__name__)
+
+MAX_DEATHS = 3
+_LOST = JobFailed("The fusion's job was lost.", hint="Retry it.")
 
 
 class FusionLedgerService:
@@ -42,9 +48,28 @@ class FusionLedgerService:
         self._database = database
         self._blobs = blobs
 
-    def unfinished(self) -> tuple[str, ...]:
+    def unfinished(self) -> tuple[Job, ...]:
         with self._database.read() as transaction:
-            return transaction.fusions.with_states(UNFINISHED)
+            return transaction.fusions.jobs(UNFINISHED)
+
+    def begin(self, job_id: str) -> Attempt | None:
+        with self._database.write() as transaction:
+            fusion = _fusion_of(transaction, job_id)
+            if fusion is None or is_finished(fusion.state):
+                return None
+            if fusion.deaths >= MAX_DEATHS:
+                self._fail(transaction, fusion, _given_up(fusion))
+                return None
+            begun = replace(fusion, attempts=fusion.attempts + 1, deaths=fusion.deaths + 1)
+            transaction.fusions.update(begun)
+        log.info("fusion.begun id=%s attempt=%d", begun.id, begun.attempts)
+        return Attempt(begun.attempts, begun.request_id)
+
+    def paused(self, fusion_id: str, attempt: int) -> None:
+        with self._database.write() as transaction:
+            fusion = find_fusion(transaction, fusion_id)
+            if fusion.attempts == attempt and not is_finished(fusion.state):
+                transaction.fusions.update(replace(fusion, deaths=max(0, fusion.deaths - 1)))
 
     def plan(self, fusion_id: str) -> FusionPlan:
         with self._database.read() as transaction:
@@ -84,21 +109,34 @@ class FusionLedgerService:
             fusion = find_fusion(transaction, fusion_id)
             if fusion.state is not FusionState.RUNNING:
                 check_fusion_transition(fusion.state, FusionState.RUNNING)
-                transaction.fusions.update(replace(fusion, state=FusionState.RUNNING))
+                started = fusion.started_at or datetime.now(UTC)
+                running = replace(fusion, state=FusionState.RUNNING, started_at=started)
+                transaction.fusions.update(running)
 
-    def progress(self, fusion_id: str, done: int, total: int, message: str) -> None:
+    def progress(
+        self, fusion_id: str, done: int, total: int, message: str, *, attempt: int | None = None
+    ) -> bool:
         with self._database.write() as transaction:
             fusion = find_fusion(transaction, fusion_id)
-            if fusion.state is FusionState.RUNNING:
-                moved = replace(fusion, progress=Progress(done, total, message))
+            counts = fusion.state is FusionState.RUNNING and _is_current(fusion, attempt)
+            if counts:
+                # Only what ends its worker again and again at the same step is given up.
+                deaths = min(fusion.deaths, 1) if done > fusion.progress.done else fusion.deaths
+                moved = replace(fusion, progress=Progress(done, total, message), deaths=deaths)
                 transaction.fusions.update(moved)
+        return counts
 
     def is_cancelled(self, fusion_id: str) -> bool:
         with self._database.read() as transaction:
             return find_fusion(transaction, fusion_id).state is FusionState.CANCELLED
 
     def publish(
-        self, fusion_id: str, files: Sequence[PublishedFile], report: dict[str, object]
+        self,
+        fusion_id: str,
+        files: Sequence[PublishedFile],
+        report: dict[str, object],
+        *,
+        attempt: int | None = None,
     ) -> int:
         if not files:
             raise InvalidRequest(f"Fusion {fusion_id} has no files to publish.")
@@ -107,37 +145,48 @@ class FusionLedgerService:
             if fusion.model_version is not None:
                 return fusion.model_version
             check_fusion_transition(fusion.state, FusionState.PUBLISHED)
+            if not _is_current(fusion, attempt):
+                raise Conflict(
+                    f"Fusion {fusion_id} was given to another worker.",
+                    hint="That one publishes it.",
+                )
             version = 1 + transaction.models.last_version(fusion.model)
             published = _version(transaction, fusion, version, files)
             transaction.models.add(published, report)
             # After the references are written, so that nobody deletes a file meanwhile.
             self._check_stored(files)
-            transaction.fusions.update(
-                replace(
-                    fusion,
-                    state=FusionState.PUBLISHED,
-                    progress=Progress(fusion.progress.total, fusion.progress.total, "published"),
-                    model_version=version,
-                    finished_at=published.created_at,
-                )
+            done = replace(
+                fusion,
+                state=FusionState.PUBLISHED,
+                progress=Progress(fusion.progress.total, fusion.progress.total, "published"),
+                model_version=version,
+                finished_at=published.created_at,
             )
+            _settle(transaction, fusion, done, EventKind.MODEL_PUBLISHED)
         log.info("fusion.published id=%s model=%s version=%d", fusion_id, fusion.model, version)
         return version
 
-    def failed(self, fusion_id: str, error: MosError) -> None:
+    def failed(self, fusion_id: str, error: MosError, *, attempt: int | None = None) -> None:
         with self._database.write() as transaction:
             fusion = find_fusion(transaction, fusion_id)
-            if is_finished(fusion.state):
-                return
-            transaction.fusions.update(
-                replace(
-                    fusion,
-                    state=FusionState.FAILED,
-                    error=Failure(error.code, error.message, error.hint),
-                    finished_at=datetime.now(UTC),
-                )
-            )
-        log.info("fusion.failed id=%s code=%s", fusion_id, error.code)
+            if not is_finished(fusion.state) and _is_current(fusion, attempt):
+                self._fail(transaction, fusion, error)
+
+    def lost(self, job_id: str) -> None:
+        with self._database.write() as transaction:
+            fusion = _fusion_of(transaction, job_id)
+            if fusion is not None and not is_finished(fusion.state):
+                self._fail(transaction, fusion, _LOST)
+
+    def _fail(self, transaction: Transaction, fusion: Fusion, error: MosError) -> None:
+        done = replace(
+            fusion,
+            state=FusionState.FAILED,
+            error=Failure(error.code, error.message, error.hint),
+            finished_at=datetime.now(UTC),
+        )
+        _settle(transaction, fusion, done, EventKind.FUSION_FAILED)
+        log.info("fusion.failed id=%s code=%s", fusion.id, error.code)
 
     def _check_stored(self, files: Sequence[PublishedFile]) -> None:
         lost = [file.path for file in files if not self._blobs.exists(file.sha256)]
@@ -146,6 +195,39 @@ class FusionLedgerService:
                 f"{len(lost)} files to be published are not in the store, first {lost[0]}.",
                 hint="Put the files again, then publish again.",
             )
+
+
+def _fusion_of(transaction: Transaction, job_id: str) -> Fusion | None:
+    """The fusion whose job this is; None when it has been given another job since."""
+    fusion_id, generation = fusion_of(job_id)
+    fusion = transaction.fusions.get(fusion_id)
+    return fusion if fusion is not None and fusion.generation == generation else None
+
+
+def _is_current(fusion: Fusion, attempt: int | None) -> bool:
+    return attempt is None or attempt == fusion.attempts
+
+
+def _given_up(fusion: Fusion) -> JobFailed:
+    step = fusion.progress.message or "its start"
+    return JobFailed(
+        f"Its worker died {fusion.deaths} times at {step!r}.",
+        hint="See the workers' log, for example for lack of memory; retry it when that is mended.",
+    )
+
+
+def _settle(transaction: Transaction, before: Fusion, after: Fusion, kind: EventKind) -> None:
+    """Write how the fusion ended, and tell subscribers."""
+    transaction.fusions.update(after)
+    record_fusion(transaction, after, before.state, SYSTEM)
+    data = {
+        "fusion": after.id,
+        "model": after.model,
+        "version": after.model_version,
+        "concepts": [concept.ref for concept in after.concepts],
+        "error": None if after.error is None else asdict(after.error),
+    }
+    transaction.outbox.add(Event(kind, f"fusion/{after.id}", data))
 
 
 def _planned(transaction: Transaction, concept: FusionConcept) -> PlannedConcept:
@@ -184,4 +266,5 @@ def _version(
         build=fusion.build,
         created_at=datetime.now(UTC),
         files=tuple(files),
+        requested_by=fusion.requested_by,
     )

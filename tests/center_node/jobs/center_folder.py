@@ -16,9 +16,14 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from mos_center.domain.jobs import Attempt, Job, fusion_of
 from mos_center.domain.models import BaseRecord, FusionPlan, PlannedConcept, PublishedFile
-from mos_center.jobs.worker import FusionWorker
-from mos_protocol.errors import Conflict, MosError, NotFound
+from mos_center.jobs.fusion_job import FusionJob
+from mos_center.jobs.patience import Patience
+from mos_center.jobs.slots import FileSlot
+from mos_center.jobs.sweeper import Rhythm
+from mos_center.jobs.worker import Worker
+from mos_protocol.errors import Conflict, JobFailed, MosError, NotFound
 from mos_protocol.layer_map import LayerMap
 from mos_protocol.manifest import read_manifest, sha256_of
 from mos_protocol.names import Digest
@@ -55,9 +60,20 @@ class FolderLedger:
         self._on_moment = on_moment
         self._lock = threading.RLock()
 
-    def unfinished(self) -> tuple[str, ...]:
+    def unfinished(self) -> tuple[Job, ...]:
         ids = sorted(path.stem for path in (self._folder / "fusions").iterdir())
-        return tuple(name for name in ids if self.read(name)["state"] not in FINISHED)
+        return tuple(Job(name) for name in ids if self.read(name)["state"] not in FINISHED)
+
+    def begin(self, job_id: str) -> Attempt | None:
+        with self._lock:
+            known = self.read(fusion_of(job_id)[0])
+            if known["state"] in FINISHED:
+                return None
+            self.update(job_id, attempts=known.get("attempts", 0) + 1)
+            return Attempt(known.get("attempts", 0) + 1, f"request-of-{job_id}")
+
+    def paused(self, fusion_id: str, attempt: int) -> None:
+        self.update(fusion_id, paused=attempt)
 
     def plan(self, fusion_id: str) -> FusionPlan:
         center = json.loads((self._folder / "center.json").read_text())
@@ -98,16 +114,28 @@ class FolderLedger:
                 raise Conflict("It is finished.")
             self.update(fusion_id, state="running")
 
-    def progress(self, fusion_id: str, done: int, total: int, message: str) -> None:
+    def progress(
+        self, fusion_id: str, done: int, total: int, message: str, *, attempt: int | None = None
+    ) -> bool:
         with self._lock:
-            steps = self.read(fusion_id)["progress"]
-            self.update(fusion_id, progress=[*steps, [done, total, message]])
+            known = self.read(fusion_id)
+            if attempt not in (None, known["attempts"]):
+                return False
+            self.update(fusion_id, progress=[*known["progress"], [done, total, message]])
         self._on_moment(message)
+        return True
 
     def is_cancelled(self, fusion_id: str) -> bool:
         return self.read(fusion_id)["state"] == "cancelled"
 
-    def publish(self, fusion_id: str, files: Sequence[PublishedFile], report: dict) -> int:
+    def publish(
+        self,
+        fusion_id: str,
+        files: Sequence[PublishedFile],
+        report: dict,
+        *,
+        attempt: int | None = None,
+    ) -> int:
         with self._lock:
             known = self.read(fusion_id)
             if known["state"] == "published":
@@ -127,7 +155,10 @@ class FolderLedger:
         self._on_moment("published")
         return 1
 
-    def failed(self, fusion_id: str, error: MosError) -> None:
+    def lost(self, job_id: str) -> None:
+        self.failed(fusion_of(job_id)[0], JobFailed("The fusion's job was lost."))
+
+    def failed(self, fusion_id: str, error: MosError, *, attempt: int | None = None) -> None:
         with self._lock:
             if self.read(fusion_id)["state"] not in FINISHED:
                 told = [error.code, error.message, error.hint]
@@ -174,9 +205,13 @@ class CenterFolder:
             fusion_id, state="queued", solver=solver, prior_weight=prior_weight, progress=[]
         )
 
-    def worker(self, on_moment: Callable[[str], None] = lambda moment: None) -> FusionWorker:
+    def worker(self, on_moment: Callable[[str], None] = lambda moment: None) -> Worker:
         ledger = FolderLedger(self.folder, on_moment)
-        return FusionWorker(ledger, self.blobs, self.folder / "jobs.db", self.work)
+        patience = Patience([0.01] * 3)
+        fusions = FusionJob(ledger, self.blobs, self.work, patience=patience)
+        slot = FileSlot(self.folder / "worker.lock")
+        url = f"sqlite:///{self.folder / 'jobs.db'}"
+        return Worker(url, slot, fusions, patience=patience, rhythm=Rhythm(sweep=0.2))
 
     def finish(self, fusion_id: str, timeout: float = 240) -> dict:
         """Wait until the fusion has ended and its work folder is gone; return what is known."""

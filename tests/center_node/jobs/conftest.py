@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).parents[1] / "fusion")]
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "fusion"), str(HERE.parent)]
 
 from center_folder import CenterFolder
 from fused_models import write_concept
@@ -34,7 +35,7 @@ def tiny(tmp_path_factory) -> SimpleNamespace:
 def used_jobs(tmp_path_factory) -> Path:
     """The job store of a worker that ran before: only the very first start takes a second more."""
     database = tmp_path_factory.mktemp("jobs") / "jobs.db"
-    jobs = DurableJobs(database, lambda job_id, step: None)
+    jobs = DurableJobs(f"sqlite:///{database}", lambda job_id, step: None)
     jobs.start()
     jobs.stop()
     return database

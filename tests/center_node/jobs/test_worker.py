@@ -8,6 +8,7 @@ import threading
 
 import pytest
 from fused_models import read_json
+from mos_center.domain.jobs import Job
 from mos_center.fusion.local import fuse_local
 from mos_center.fusion.settings import FusionSettings
 from mos_protocol.manifest import sha256_of
@@ -82,11 +83,11 @@ def test_nothing_but_the_published_files_is_left(center):
 def test_a_fusion_that_is_enqueued_twice_runs_once(center, held):
     held.worker.start()
     center.request("second")
-    held.worker.enqueue("second")
-    held.worker.enqueue("second")
+    held.worker.enqueue(Job("second"))
+    held.worker.enqueue(Job("second"))
     center.finish("first")
     center.finish("second")
-    held.worker.enqueue("second")
+    held.worker.enqueue(Job("second"))
 
     assert center.publications() == ["first", "second"]
 
@@ -95,7 +96,7 @@ def test_a_fusion_can_be_enqueued_from_an_event_loop(center, held):
     async def serve() -> None:
         await asyncio.to_thread(held.worker.start)
         center.request("second")
-        held.worker.enqueue("second")
+        held.worker.enqueue(Job("second"))
         await asyncio.to_thread(center.finish, "second")
 
     asyncio.run(serve())
@@ -123,14 +124,14 @@ def test_a_fusion_cancelled_while_it_waits_never_starts(center, held):
     held.worker.start()
     assert held.reached.wait(240)
     center.request("second")
-    held.worker.enqueue("second")
+    held.worker.enqueue(Job("second"))
     center.ledger.update("second", state="cancelled")
     held.worker.cancel("second")
     held.at = ""
     held.go.set()
     center.finish("first")
     center.request("third")
-    held.worker.enqueue("third")
+    held.worker.enqueue(Job("third"))
     center.finish("third")
 
     assert center.ledger.read("second")["progress"] == []
@@ -238,7 +239,7 @@ def test_blocks_whose_files_were_lost_are_fused_again(center, held, tmp_path):
     held.go.set()
     again = center.finish("first")
     center.request("second")
-    held.worker.enqueue("second")
+    held.worker.enqueue(Job("second"))
 
     assert published(again) == published(center.finish("second"))
 
