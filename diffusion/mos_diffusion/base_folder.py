@@ -108,6 +108,14 @@ def read_layer_map(folder: str | Path) -> LayerMap:
     )
 
 
+def stored_weights(
+    folder: str | Path, model: str
+) -> Iterator[tuple[str, tuple[int, ...], Iterator[torch.Tensor]]]:
+    """Every weight of one model of the folder: its name, shape, and values, flat, in pieces."""
+    for name, place in _stored_weights(Path(folder) / model).items():
+        yield name, place.shape, place.pieces()
+
+
 def _text_encoder(folder: Path, entry: Any) -> nn.Module:
     kind = _CLASSES.get(entry[-1]) if isinstance(entry, list) and entry else None
     if kind is None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mos_protocol.errors import InvalidPackage
 from mos_protocol.layer_map import LayerMap
@@ -172,6 +173,15 @@ def check_values(path: Path, entries: Mapping[str, TensorEntry], limit: float, l
                     raise InvalidPackage(
                         label, f"tensor {name!r} has a value of {worst:.3g}; at most {limit:g}"
                     )
+
+
+def read_tensor(path: Path, entry: TensorEntry) -> NDArray[np.float64]:
+    """A tensor's values in float64."""
+    with path.open("rb") as file:
+        file.seek(entry.begin)
+        data = file.read(entry.end - entry.begin)
+    values = np.frombuffer(data, _NUMPY_DTYPES[entry.spec.dtype])
+    return values.reshape(entry.spec.shape).astype(np.float64)
 
 
 def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:

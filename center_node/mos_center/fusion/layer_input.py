@@ -16,6 +16,7 @@ from mos_protocol.layer_map import Block, LayerInput, Linear
 from mos_protocol.names import Digest
 from torch import Tensor
 
+from mos_center.fusion.equal_weight import equalised
 from mos_center.fusion.parallel import Stopwatch, compute_device
 from mos_center.fusion.problem import InputProblem, LayerProblem, gather, objective
 from mos_center.fusion.quality import LayerQuality, Measure, dense
@@ -137,7 +138,7 @@ class _Reader:
 def _prior(work: BlockWork, item: LayerInput, device: torch.device) -> Tensor | None:
     if work.prior is None or item.name not in work.prior:
         return None
-    return work.prior.read(item.name).to(device)
+    return equalised(work.prior.read(item.name)).to(device)
 
 
 def changed_layers(work: BlockWork, item: LayerInput) -> list[Linear]:

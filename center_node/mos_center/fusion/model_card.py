@@ -84,13 +84,15 @@ def _concept_table(base: BaseSource, concepts: Sequence[ConceptSource]) -> str:
     rows = "".join(
         f"| {concept.ref} | `{' '.join(concept.manifest.words)}` | {concept.manifest.class_word} "
         f"| {_weights(concept)} | {_line(concept.manifest.licence) or 'not stated'} "
+        f"| {_line(concept.manifest.consent) or 'not stated'} "
         f"| {_line(concept.manifest.description)} |\n"
         for concept in concepts
     )
     return (
         f"Base model: `{base.name}`, digest `{base.layer_map.digest}`; its licence holds for this "
         "model too.\n\n"
-        "| concept | words | class | weight | licence | description |\n|---|---|---|---|---|---|\n"
+        "| concept | words | class | weight | licence | consent | description |\n"
+        "|---|---|---|---|---|---|---|\n"
         f"{rows}"
     )
 

@@ -21,6 +21,7 @@ from mos_diffusion.prompts import layerwise
 from mos_diffusion.recording import record_templates
 from mos_diffusion.tensor_file import open_tensors
 
+from mos_center.fusion.equal_weight import equalised
 from mos_center.fusion.parallel import compute_device
 from mos_center.fusion.sources import BaseSource, ConceptSource
 
@@ -64,7 +65,7 @@ def _mixed(concept: ConceptSource, found: Moments) -> Moments:
         with concept.moments(block) as own:
             if own is not None:
                 mixed[block] = {
-                    name: (1 - SHARE) * own.read(name) + SHARE * moment
+                    name: (1 - SHARE) * equalised(own.read(name)) + SHARE * equalised(moment)
                     for name, moment in moments.items()
                     if name in own
                 }

@@ -25,6 +25,8 @@ from mos_protocol.part_weights import PartWeights
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from mos_center.fusion.equal_weight import equalised
+
 OpenFile = Callable[[], AbstractContextManager[Path]]
 
 
@@ -143,10 +145,10 @@ class BlockMoments:
         self._files.close()
 
     def read(self, digest: Digest, name: str) -> Tensor | None:
-        """The moment (d, d) fp64 of input `name`; None when the concept has none of this block."""
+        """The moment (d, d) fp64 of input `name`, equalised; None when the concept has none."""
         with self._lock:
             if digest not in self._open:
                 found = self._sources[digest].moments(self._block)
                 self._open[digest] = self._files.enter_context(found)
         stored = self._open[digest]
-        return None if stored is None or name not in stored else stored.read(name)
+        return None if stored is None or name not in stored else equalised(stored.read(name))

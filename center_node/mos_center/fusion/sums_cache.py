@@ -27,7 +27,7 @@ from torch import Tensor
 
 from mos_center.fusion.sums import InputSums, Seen, Sketch
 
-FORMAT = "mos-sums/1"
+FORMAT = "mos-sums/2"
 DEFAULT_LIMIT = 4 << 30
 _INDEX = "set.json"
 
@@ -130,7 +130,8 @@ class SumsCache:
                 yield path.parent, tuple(Digest(digest) for digest in content["concepts"])
 
     def _set_folder(self, base: Digest, concepts: Sequence[Digest]) -> Path:
-        key = hashlib.sha256("\n".join(concepts).encode()).hexdigest()
+        # With the format: what an older engine left in a folder is never taken for our own.
+        key = hashlib.sha256("\n".join((FORMAT, *concepts)).encode()).hexdigest()
         return self._folder / base / key
 
 

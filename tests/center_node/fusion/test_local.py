@@ -22,14 +22,18 @@ from mos_protocol.moments import moments_path
 WEIGHTS = (1.0, 0.5, 1.0)
 
 
+def equalised(gram: np.ndarray) -> np.ndarray:
+    return gram * (len(gram) / np.trace(gram))
+
+
 def objectives(tiny, model) -> dict[str, float]:
-    """f of every layer from package files and published delta alone."""
+    """f of every layer from package files and published delta alone; moments weigh alike."""
     moments = [dense_moments(package, tiny.layers) for package in tiny.packages]
     updates = [dense_updates(package, tiny.layers) for package in tiny.packages]
     deltas = published_deltas(model, tiny.layers)
     found = {}
     for layer in tiny.layers.layers():
-        grams = [item[layer.input] for item in moments]
+        grams = [equalised(item[layer.input]) for item in moments]
         target = sum(
             weight * update[layer.name] @ gram
             for weight, update, gram in zip(WEIGHTS, updates, grams, strict=True)

@@ -237,7 +237,14 @@ def test_the_report_says_what_every_concept_keeps_and_who_collides(tiny, fused):
 
 def test_the_card_names_base_concepts_licences_settings_and_residuals(tiny, tmp_path):
     hostile = "<script>alert(1)</script>\n| `x` | [a](javascript:b)"
-    write_concept(tmp_path / "package", tiny.layers, 8, licence="CC-BY-4.0", description=hostile)
+    write_concept(
+        tmp_path / "package",
+        tiny.layers,
+        8,
+        licence="CC-BY-4.0",
+        consent="It is mine.",
+        description=hostile,
+    )
 
     fuse_local(
         tiny.base,
@@ -248,7 +255,7 @@ def test_the_card_names_base_concepts_licences_settings_and_residuals(tiny, tmp_
 
     card = (tmp_path / "out/README.md").read_text()
     row = next(line for line in card.splitlines() if line.startswith("| ada/c8"))
-    assert "`<c8a> <c8b>` | ball | 0.7 | CC-BY-4.0 |" in row
+    assert "`<c8a> <c8b>` | ball | 0.7 | CC-BY-4.0 | It is mine. |" in row
     assert "<script>" not in card
     assert "[a]" not in card
     assert tiny.layers.digest in card

@@ -1,0 +1,1 @@
+"""What is recorded about a base model when it is registered."""
