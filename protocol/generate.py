@@ -1,4 +1,7 @@
-"""Generate the gRPC code from the .proto files, or check that what is committed is up to date."""
+"""Generate the gRPC code from the .proto files and docs/errors.md from the catalogue of errors.
+
+Or check that what is committed is up to date.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,10 @@ import tempfile
 from pathlib import Path
 
 from grpc_tools import protoc
+from mos_protocol.error_catalogue import errors_page
 
 ROOT = Path(__file__).resolve().parent
+ERRORS = ROOT.parent / "docs/errors.md"
 WIRE = Path("mos_protocol/wire/v1")
 PLUGINS = ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
 
@@ -38,13 +43,20 @@ def stale_modules() -> list[str]:
         ]
 
 
+def stale_files() -> list[str]:
+    """Everything generated whose committed text differs from a fresh run."""
+    current = ERRORS.exists() and ERRORS.read_text() == errors_page()
+    return stale_modules() + ([] if current else [ERRORS.name])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; fail when stale")
     if not parser.parse_args().check:
         generate(ROOT)
-    elif stale := stale_modules():
-        sys.exit(f"Generated code is out of date ({', '.join(stale)}): run `make proto`.")
+        ERRORS.write_text(errors_page())
+    elif stale := stale_files():
+        sys.exit(f"What is generated is out of date ({', '.join(stale)}): run `make proto`.")
 
 
 if __name__ == "__main__":

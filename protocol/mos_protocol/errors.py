@@ -6,8 +6,11 @@
     │   ├── InvalidPackage      a concept package is damaged, hostile or for another base
     │   └── Conflict            the request contradicts what is already there
     ├── NotFound
+    ├── Gone                    it was there and is withdrawn
     ├── Unauthenticated         no token, or one that nobody issued
     ├── PermissionDenied
+    │   └── QuotaExceeded       the member has all that it may have
+    ├── RateLimited             too many calls in a short time
     ├── Unavailable             the other side can't be reached now; trying again may help
     └── JobFailed               a fusion ran and could not be finished
 
@@ -75,6 +78,10 @@ class NotFound(MosError):
     code = "not_found"
 
 
+class Gone(MosError):
+    code = "gone"
+
+
 class Unauthenticated(MosError):
     code = "unauthenticated"
 
@@ -83,8 +90,24 @@ class PermissionDenied(MosError):
     code = "permission_denied"
 
 
+class QuotaExceeded(PermissionDenied):
+    code = "quota_exceeded"
+
+
 class Unavailable(MosError):
     code = "unavailable"
+
+
+class RateLimited(MosError):
+    """Too many calls; `retry_after` says in seconds when the next one is welcome."""
+
+    code = "rate_limited"
+
+    @property
+    def retry_after(self) -> int:
+        """What the other side told, which over a wire may be text; 1 when it told nothing."""
+        told = str(self.fields.get("retry_after", ""))
+        return int(told) if told.isascii() and told.isdigit() else 1
 
 
 class JobFailed(MosError):
@@ -98,9 +121,12 @@ EDGES: dict[str, Edge] = {
     InvalidPackage.code: Edge(422, "FAILED_PRECONDITION", 3),
     Conflict.code: Edge(409, "ALREADY_EXISTS", 4),
     NotFound.code: Edge(404, "NOT_FOUND", 5),
+    Gone.code: Edge(410, "FAILED_PRECONDITION", 5),
     Unauthenticated.code: Edge(401, "UNAUTHENTICATED", 6),
     PermissionDenied.code: Edge(403, "PERMISSION_DENIED", 6),
+    QuotaExceeded.code: Edge(403, "RESOURCE_EXHAUSTED", 9),
     Unavailable.code: Edge(503, "UNAVAILABLE", 7),
+    RateLimited.code: Edge(429, "RESOURCE_EXHAUSTED", 7),
     JobFailed.code: Edge(500, "ABORTED", 8),
 }
 
@@ -129,9 +155,12 @@ _BY_CODE: dict[str, type[MosError]] = {
         InvalidPackage,
         Conflict,
         NotFound,
+        Gone,
         Unauthenticated,
         PermissionDenied,
+        QuotaExceeded,
         Unavailable,
+        RateLimited,
         JobFailed,
     )
 }

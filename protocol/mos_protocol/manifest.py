@@ -156,6 +156,11 @@ class Manifest(_Strict):
         """Return the entry of `path`, or None."""
         return next((entry for entry in self.files if entry.path == path), None)
 
+    @property
+    def previews(self) -> tuple[FileEntry, ...]:
+        """The pictures that show the concept."""
+        return tuple(entry for entry in self.files if entry.path.startswith("previews/"))
+
     def to_bytes(self) -> bytes:
         """The manifest as it is stored and sent: indented JSON, always the same bytes."""
         return self.model_dump_json(indent=1, exclude_none=True).encode() + b"\n"

@@ -24,35 +24,35 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&mos_protocol/wire/v1/submissions.proto\x12\x06mos.v1\"C\n\x04\x42lob\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0f\n\x07put_url\x18\x04 \x01(\t\"\x83\x01\n\x10SubmissionStatus\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.mos.v1.SubmissionState\x12\x0f\n\x07\x63oncept\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x0e\n\x06reason\x18\x05 \x01(\t\" \n\x0cOfferRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\"U\n\nOfferReply\x12(\n\x06status\x18\x01 \x01(\x0b\x32\x18.mos.v1.SubmissionStatus\x12\x1d\n\x07missing\x18\x02 \x03(\x0b\x32\x0c.mos.v1.Blob\"L\n\x0ePutBlobRequest\x12\"\n\x05start\x18\x01 \x01(\x0b\x32\x11.mos.v1.BlobStartH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"2\n\tBlobStart\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"\x1c\n\x0cPutBlobReply\x12\x0c\n\x04size\x18\x01 \x01(\x04\"&\n\rCommitRequest\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\"7\n\x0b\x43ommitReply\x12(\n\x06status\x18\x01 \x01(\x0b\x32\x18.mos.v1.SubmissionStatus\"%\n\x0cWatchRequest\x12\x15\n\rsubmission_id\x18\x01 \x01(\t*\xf7\x01\n\x0fSubmissionState\x12 \n\x1cSUBMISSION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSUBMISSION_STATE_UPLOADING\x10\x01\x12\x1f\n\x1bSUBMISSION_STATE_VALIDATING\x10\x02\x12#\n\x1fSUBMISSION_STATE_PENDING_REVIEW\x10\x03\x12\x1d\n\x19SUBMISSION_STATE_APPROVED\x10\x04\x12\x1d\n\x19SUBMISSION_STATE_REJECTED\x10\x05\x12\x1e\n\x1aSUBMISSION_STATE_WITHDRAWN\x10\x06\x32\xec\x01\n\x0bSubmissions\x12\x31\n\x05Offer\x12\x14.mos.v1.OfferRequest\x1a\x12.mos.v1.OfferReply\x12\x39\n\x07PutBlob\x12\x16.mos.v1.PutBlobRequest\x1a\x14.mos.v1.PutBlobReply(\x01\x12\x34\n\x06\x43ommit\x12\x15.mos.v1.CommitRequest\x1a\x13.mos.v1.CommitReply\x12\x39\n\x05Watch\x12\x14.mos.v1.WatchRequest\x1a\x18.mos.v1.SubmissionStatus0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&mos_protocol/wire/v1/submissions.proto\x12\x06mos.v1\"C\n\x04\x42lob\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0f\n\x07put_url\x18\x04 \x01(\t\"\x83\x01\n\x10SubmissionStatus\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.mos.v1.SubmissionState\x12\x0f\n\x07\x63oncept\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\r\x12\x0e\n\x06reason\x18\x05 \x01(\t\"4\n\x0cOfferRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\x12\n\nvisibility\x18\x02 \x01(\t\"U\n\nOfferReply\x12(\n\x06status\x18\x01 \x01(\x0b\x32\x18.mos.v1.SubmissionStatus\x12\x1d\n\x07missing\x18\x02 \x03(\x0b\x32\x0c.mos.v1.Blob\"L\n\x0ePutBlobRequest\x12\"\n\x05start\x18\x01 \x01(\x0b\x32\x11.mos.v1.BlobStartH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"2\n\tBlobStart\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"\x1c\n\x0cPutBlobReply\x12\x0c\n\x04size\x18\x01 \x01(\x04\"&\n\rCommitRequest\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\"7\n\x0b\x43ommitReply\x12(\n\x06status\x18\x01 \x01(\x0b\x32\x18.mos.v1.SubmissionStatus\"%\n\x0cWatchRequest\x12\x15\n\rsubmission_id\x18\x01 \x01(\t*\xf7\x01\n\x0fSubmissionState\x12 \n\x1cSUBMISSION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSUBMISSION_STATE_UPLOADING\x10\x01\x12\x1f\n\x1bSUBMISSION_STATE_VALIDATING\x10\x02\x12#\n\x1fSUBMISSION_STATE_PENDING_REVIEW\x10\x03\x12\x1d\n\x19SUBMISSION_STATE_APPROVED\x10\x04\x12\x1d\n\x19SUBMISSION_STATE_REJECTED\x10\x05\x12\x1e\n\x1aSUBMISSION_STATE_WITHDRAWN\x10\x06\x32\xec\x01\n\x0bSubmissions\x12\x31\n\x05Offer\x12\x14.mos.v1.OfferRequest\x1a\x12.mos.v1.OfferReply\x12\x39\n\x07PutBlob\x12\x16.mos.v1.PutBlobRequest\x1a\x14.mos.v1.PutBlobReply(\x01\x12\x34\n\x06\x43ommit\x12\x15.mos.v1.CommitRequest\x1a\x13.mos.v1.CommitReply\x12\x39\n\x05Watch\x12\x14.mos.v1.WatchRequest\x1a\x18.mos.v1.SubmissionStatus0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mos_protocol.wire.v1.submissions_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUBMISSIONSTATE']._serialized_start=671
-  _globals['_SUBMISSIONSTATE']._serialized_end=918
+  _globals['_SUBMISSIONSTATE']._serialized_start=691
+  _globals['_SUBMISSIONSTATE']._serialized_end=938
   _globals['_BLOB']._serialized_start=50
   _globals['_BLOB']._serialized_end=117
   _globals['_SUBMISSIONSTATUS']._serialized_start=120
   _globals['_SUBMISSIONSTATUS']._serialized_end=251
   _globals['_OFFERREQUEST']._serialized_start=253
-  _globals['_OFFERREQUEST']._serialized_end=285
-  _globals['_OFFERREPLY']._serialized_start=287
-  _globals['_OFFERREPLY']._serialized_end=372
-  _globals['_PUTBLOBREQUEST']._serialized_start=374
-  _globals['_PUTBLOBREQUEST']._serialized_end=450
-  _globals['_BLOBSTART']._serialized_start=452
-  _globals['_BLOBSTART']._serialized_end=502
-  _globals['_PUTBLOBREPLY']._serialized_start=504
-  _globals['_PUTBLOBREPLY']._serialized_end=532
-  _globals['_COMMITREQUEST']._serialized_start=534
-  _globals['_COMMITREQUEST']._serialized_end=572
-  _globals['_COMMITREPLY']._serialized_start=574
-  _globals['_COMMITREPLY']._serialized_end=629
-  _globals['_WATCHREQUEST']._serialized_start=631
-  _globals['_WATCHREQUEST']._serialized_end=668
-  _globals['_SUBMISSIONS']._serialized_start=921
-  _globals['_SUBMISSIONS']._serialized_end=1157
+  _globals['_OFFERREQUEST']._serialized_end=305
+  _globals['_OFFERREPLY']._serialized_start=307
+  _globals['_OFFERREPLY']._serialized_end=392
+  _globals['_PUTBLOBREQUEST']._serialized_start=394
+  _globals['_PUTBLOBREQUEST']._serialized_end=470
+  _globals['_BLOBSTART']._serialized_start=472
+  _globals['_BLOBSTART']._serialized_end=522
+  _globals['_PUTBLOBREPLY']._serialized_start=524
+  _globals['_PUTBLOBREPLY']._serialized_end=552
+  _globals['_COMMITREQUEST']._serialized_start=554
+  _globals['_COMMITREQUEST']._serialized_end=592
+  _globals['_COMMITREPLY']._serialized_start=594
+  _globals['_COMMITREPLY']._serialized_end=649
+  _globals['_WATCHREQUEST']._serialized_start=651
+  _globals['_WATCHREQUEST']._serialized_end=688
+  _globals['_SUBMISSIONS']._serialized_start=941
+  _globals['_SUBMISSIONS']._serialized_end=1177
 # @@protoc_insertion_point(module_scope)
