@@ -1,0 +1,1 @@
+"""How a running process is watched: log lines, metrics, and whether it can work."""
