@@ -5,17 +5,23 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 
 from mos_protocol.errors import Conflict, InvalidRequest
 
-from mos_center.domain.ports import FusionQueue
+from mos_center.domain.ports import BlobStore, FusionQueue
 from mos_center.moments_reducer import MomentsReducer
 from mos_center.service.center import Center, WaitingQueue, assemble
 from mos_center.service.fusion_ledger import FusionLedgerService
+from mos_center.service.garbage import GarbageService
 from mos_center.settings import Settings
+from mos_center.storage.blob_cache import BlobCache
 from mos_center.storage.database import SqlDatabase
 from mos_center.storage.directory import DirectoryBlobStore
 from mos_center.storage.migrations import upgrade
+from mos_center.storage.s3 import S3BlobStore
+from mos_center.storage.s3_client import S3Access, S3Bucket
 
 
 class OpenedData:
@@ -24,22 +30,53 @@ class OpenedData:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.database = SqlDatabase(settings.url)
-        self.blobs = DirectoryBlobStore(settings.blobs)
+        self.blobs = blob_store(settings)
 
-    def center(self, queue: FusionQueue | None = None) -> Center:
-        """The use cases on this data; without a queue, fusions wait for a worker."""
+    def center(self, queue: FusionQueue | None = None, *, reduces: bool = True) -> Center:
+        """The use cases on this data; without a queue, fusions wait for a worker.
+
+        `reduces`: whether raw activations may be reduced in this process.
+        """
         return assemble(
             self.database,
             self.blobs,
             queue or WaitingQueue(),
-            MomentsReducer(),
-            review=self.settings.review,
-            open_without_tokens=self.settings.is_loopback,
+            MomentsReducer(is_here=reduces),
+            self.settings.policy,
+        )
+
+    def garbage(self) -> GarbageService:
+        """What an operator runs to have room again."""
+        grace = timedelta(hours=self.settings.upload_grace_hours)
+        days = self.settings.retention_days
+        return GarbageService(
+            self.database, self.blobs, grace, timedelta(days=days) if days else None
         )
 
     def ledger(self) -> FusionLedgerService:
         """What a worker reads and tells."""
         return FusionLedgerService(self.database, self.blobs)
+
+
+def blob_store(settings: Settings) -> BlobStore:
+    """The store that the settings name: a bucket, made if needed, or a folder."""
+    if not settings.s3_endpoint:
+        return DirectoryBlobStore(settings.blobs)
+    access = S3Access(
+        endpoint=settings.s3_endpoint,
+        bucket=settings.s3_bucket,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key.get_secret_value(),
+        region=settings.s3_region,
+    )
+    bucket = S3Bucket(access)
+    bucket.check()
+    public = replace(access, endpoint=settings.s3_public_endpoint or access.endpoint)
+    return S3BlobStore(
+        bucket,
+        BlobCache(settings.cache, settings.s3_cache_bytes),
+        S3Bucket(public) if settings.s3_presign else None,
+    )
 
 
 @contextmanager

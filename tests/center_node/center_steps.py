@@ -6,28 +6,29 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from mos_center.domain.access import LOCAL, Caller
 from mos_center.domain.models import Fusion, PublishedFile, Submission
 from mos_center.opening import OpenedData
 from mos_center.service.center import Center
-from mos_center.service.fusions import FusionRequest, WantedConcept
+from mos_center.service.fusion_requests import FusionRequest, WantedConcept
 from mos_protocol.manifest import MANIFEST_FILE, Manifest, read_manifest
 from mos_protocol.names import Digest
 
 
-def send_files(center: Center, folder: Path) -> Submission:
+def send_files(center: Center, folder: Path, caller: Caller = LOCAL) -> Submission:
     """Offer a package folder and send what is missing, without committing."""
-    offer = center.submissions.offer((folder / MANIFEST_FILE).read_bytes())
+    offer = center.submissions.offer((folder / MANIFEST_FILE).read_bytes(), caller=caller)
     for blob in offer.missing:
-        upload = center.uploads.begin(offer.submission.id, Digest(blob.entry.sha256))
+        upload = center.uploads.begin(offer.submission.id, Digest(blob.entry.sha256), caller=LOCAL)
         with upload:
             upload.write((folder / blob.entry.path).read_bytes())
             upload.finish()
     return offer.submission
 
 
-def submit_folder(center: Center, folder: Path) -> Submission:
+def submit_folder(center: Center, folder: Path, caller: Caller = LOCAL) -> Submission:
     """Offer, send and commit."""
-    return center.validation.commit(send_files(center, folder).id)
+    return center.validation.commit(send_files(center, folder, caller).id, caller=caller)
 
 
 def stored(data: OpenedData) -> set[str]:
@@ -56,11 +57,29 @@ def publish(
 ) -> Fusion:
     """Request a fusion of one concept version and publish `files` as its result."""
     request = FusionRequest(model, "small", [WantedConcept(concept, version)])
-    fusion, _ = center.fusions.request(request, caller="ada")
+    fusion, _ = center.fusions.request(request, caller=LOCAL)
     published = [store(data, path, content) for path, content in files.items()]
     data.ledger().started(fusion.id)
     data.ledger().publish(fusion.id, published, {})
-    return center.fusions.get(fusion.id)
+    return center.fusions.get(fusion.id, caller=LOCAL)
+
+
+def fuse(
+    center: Center, data: OpenedData, model: str, concepts: list[str], caller: Caller = LOCAL
+) -> Fusion:
+    """Request a fusion of concept versions, `owner/name@1`, and publish it with one file."""
+    fusion = request(center, model, concepts, caller)
+    data.ledger().started(fusion.id)
+    weights = store(data, "weights.bin", f"{model} {concepts}".encode())
+    data.ledger().publish(fusion.id, [weights], {})
+    return center.fusions.get(fusion.id, caller=LOCAL)
+
+
+def request(center: Center, model: str, concepts: list[str], caller: Caller = LOCAL) -> Fusion:
+    """Request a fusion of concept versions on the base called small."""
+    named = [ref.partition("@") for ref in concepts]
+    wanted = [WantedConcept(name, int(version)) for name, _, version in named]
+    return center.fusions.request(FusionRequest(model, "small", wanted), caller=caller)[0]
 
 
 def store(data: OpenedData, path: str, content: bytes) -> PublishedFile:

@@ -12,10 +12,11 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
+from mos_center.domain.jobs import Job
 from mos_center.domain.models import BaseRecord, Submission
 from mos_center.opening import OpenedData, opened
+from mos_center.processes.serving import Addresses, listening
 from mos_center.service.center import Center
-from mos_center.serving import Addresses, listening
 from mos_center.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -31,8 +32,8 @@ class RecordingQueue:
     enqueued: list[str] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
 
-    def enqueue(self, fusion_id: str) -> None:
-        self.enqueued.append(fusion_id)
+    def enqueue(self, job: Job) -> None:
+        self.enqueued.append(job.id)
 
     def cancel(self, fusion_id: str) -> None:
         self.cancelled.append(fusion_id)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from center_steps import send_files, stored, submit_folder
 from concept_packages import MID_BLOCK, edit_tensors, reseal, small_layer_map
+from mos_center.domain.access import LOCAL
+from mos_center.domain.errors import LeftToWorkers
 from mos_center.domain.models import Submission
 from mos_center.domain.states import SubmissionState
 from mos_center.moments_reducer import MomentsReducer
@@ -52,6 +54,15 @@ def test_activations_become_the_mean_of_their_products(package: Path, tmp_path: 
         np.testing.assert_allclose(reduced[name].numpy(), expected, atol=0.02)
 
 
+def test_a_process_that_is_no_worker_leaves_activations_to_the_workers(
+    package: Path, tmp_path: Path
+) -> None:
+    to_activations(package)
+
+    with pytest.raises(LeftToWorkers):
+        MomentsReducer(is_here=False).reduce(package / MID_BLOCK, tmp_path / "reduced.safetensors")
+
+
 def test_a_file_of_moments_stays_as_it_is(package: Path, tmp_path: Path) -> None:
     assert not MomentsReducer().reduce(package / MID_BLOCK, tmp_path / "reduced.safetensors")
     assert not (tmp_path / "reduced.safetensors").exists()
@@ -90,7 +101,9 @@ def test_a_package_of_activations_that_is_committed_twice_at_once_is_kept_once(
     submission = send_files(center, package)
 
     with ThreadPoolExecutor() as threads:
-        commits = [threads.submit(center.validation.commit, submission.id) for _ in range(4)]
+        commits = [
+            threads.submit(center.validation.commit, submission.id, caller=LOCAL) for _ in range(4)
+        ]
 
     assert {commit.result().version for commit in commits} == {1}
     assert len(stored(data)) == len(submission.manifest.files)
@@ -118,7 +131,7 @@ def test_taking_packages_of_moments_needs_no_torch(
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from mos_center import serving\n"
+        "from mos_center.processes import serving\n"
         "from mos_center.moments_reducer import MomentsReducer\n"
         "for path in Path(sys.argv[1]).glob('*/moments/*'):\n"
         "    assert not MomentsReducer().reduce(path, Path('/nowhere'))\n"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mos_center.domain.models import Review
+from mos_center.domain.policy import Review
 from mos_center.settings import Settings, load_settings
 from mos_protocol.errors import InvalidRequest
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 POLL_SECONDS = 0.25
+SLOWEST_POLL_SECONDS = 2.0
 HEARTBEAT_SECONDS = 10.0
 
 
@@ -17,23 +18,25 @@ async def changes(
 ) -> AsyncIterator[T | None]:
     """Yield the value at first and whenever it differs, until it is final or `stopping`.
 
-    None is a heartbeat: nothing changed for some seconds. `read` runs in a thread.
+    None is a heartbeat: nothing changed for some seconds. `read` runs in a thread, less and less
+    often while nothing changes.
     """
     last: T | None = None
-    quiet = 0.0
+    quiet, pause = 0.0, POLL_SECONDS
     while True:
         value = await asyncio.to_thread(read)
         if value != last:
             yield value
-            last, quiet = value, 0.0
+            last, quiet, pause = value, 0.0, POLL_SECONDS
         elif quiet >= HEARTBEAT_SECONDS:
             yield None
             quiet = 0.0
         if is_final(value):
             return
         try:
-            await asyncio.wait_for(stopping.wait(), POLL_SECONDS)
+            await asyncio.wait_for(stopping.wait(), pause)
         except TimeoutError:
-            quiet += POLL_SECONDS
+            quiet += pause
+            pause = min(1.2 * pause, SLOWEST_POLL_SECONDS)
         else:
             return

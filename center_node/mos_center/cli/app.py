@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from mos_center.cli import base, fuse, openapi, serve, token
+from mos_center.cli import (
+    audit,
+    backup,
+    base,
+    doctor,
+    fuse,
+    gc,
+    invite,
+    member,
+    migrate,
+    openapi,
+    serve,
+    token,
+    worker,
+)
 from mos_center.cli.edge import ErrorEdge
 
 app = typer.Typer(
@@ -16,7 +30,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve.serve)
+app.command()(worker.worker)
 app.command("fuse-local")(fuse.fuse_local)
 app.command()(openapi.openapi)
+app.command()(migrate.migrate)
+app.command()(doctor.doctor)
+app.command("gc")(gc.collect_garbage)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.add_typer(base.app)
+app.command()(invite.invite)
+app.add_typer(member.app)
 app.add_typer(token.app)
+app.add_typer(audit.app)

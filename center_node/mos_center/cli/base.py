@@ -68,7 +68,8 @@ def add(
             hint="Give one of them.",
         )
     # Late: it imports torch.
-    from mos_center import base_prior
+    from mos_center.base_models import prior as base_prior
+    from mos_center.base_models import statistics as base_statistics
 
     folder = base_prior.local_folder(path)
     with (
@@ -88,7 +89,9 @@ def add(
                 on_progress=status.update,
                 extra=prior_layers is PriorLayers.ALL,
             )
-        record = found.center().bases.add(name, folder, layers, prior)
+        status.update("measuring the base model")
+        statistics = base_statistics.measure(folder, layers, prior)
+        record = found.center().bases.add(name, folder, layers, prior, statistics)
     console.print(
         f"{record.name}: {record.digest[:12]}…, {len(record.layer_map.blocks)} blocks, "
         f"{len(record.layer_map.cross_attention)} cross-attention layers, "

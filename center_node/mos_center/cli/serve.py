@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from typing import Annotated
 
@@ -12,9 +11,10 @@ from rich.markup import escape
 
 from mos_center.cli.edge import console
 from mos_center.cli.options import Data
-from mos_center.domain.models import Review
+from mos_center.domain.policy import Review
 from mos_center.opening import only_server, opened
 from mos_center.settings import load_settings
+from mos_center.telemetry.logs import configure_logs
 
 
 def serve(
@@ -40,8 +40,8 @@ def serve(
 ) -> None:
     """Serve REST, gRPC and, unless told otherwise, one fusion worker."""
     # The web framework and gRPC are imported for this command alone.
-    from mos_center.serving import Addresses
-    from mos_center.serving import serve as serve_until_stopped
+    from mos_center.processes.serving import Addresses
+    from mos_center.processes.serving import serve as serve_until_stopped
 
     settings = load_settings(
         os.environ,
@@ -52,9 +52,7 @@ def serve(
         worker=worker,
         review=review,
     )
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    configure_logs(settings.log_level, settings.log_format, "api")
 
     def on_ready(addresses: Addresses) -> None:
         console.print(f"REST {addresses.rest}  gRPC {addresses.grpc}", soft_wrap=True)

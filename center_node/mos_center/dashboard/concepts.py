@@ -19,9 +19,14 @@ PAGE = 60
 def concepts_page(
     request: Request, center: CenterHere, visitor: VisitorHere, before: str | None = None
 ) -> Response:
-    waiting = center.submissions.find(states=[SubmissionState.PENDING_REVIEW], limit=PAGE)
+    waiting = center.submissions.find(
+        states=[SubmissionState.PENDING_REVIEW], caller=visitor.caller, limit=PAGE
+    )
     others = center.submissions.find(
-        states=set(SubmissionState) - {SubmissionState.PENDING_REVIEW}, before=before, limit=PAGE
+        states=set(SubmissionState) - {SubmissionState.PENDING_REVIEW},
+        caller=visitor.caller,
+        before=before,
+        limit=PAGE,
     )
     return render(
         request,
@@ -55,7 +60,7 @@ def reject(
 def preview_file(
     owner: str, name: str, version: int, path: str, center: CenterHere, visitor: VisitorHere
 ) -> Response:
-    entry = center.concepts.preview(owner, name, version, path)
+    entry = center.concepts.preview(owner, name, version, path, caller=visitor.caller)
     with center.blobs.local_path(Digest(entry.sha256)) as file:
         return FileResponse(
             file, media_type="image/png", headers={"Cache-Control": "private, max-age=86400"}

@@ -16,7 +16,9 @@ PAGE = 50
 def fusions_page(
     request: Request, center: CenterHere, visitor: VisitorHere, before: str | None = None
 ) -> Response:
-    found = center.fusions.find(states=list(FusionState), before=before, limit=PAGE)
+    found = center.fusions.find(
+        states=list(FusionState), caller=visitor.caller, before=before, limit=PAGE
+    )
     return render(
         request,
         "fusions.html",

@@ -15,11 +15,11 @@ PAGE = 50
 def models_page(
     request: Request, center: CenterHere, visitor: VisitorHere, after: str | None = None
 ) -> Response:
-    names = center.models.names(after=after, limit=PAGE)
+    names = center.models.names(caller=visitor.caller, after=after, limit=PAGE)
     return render(
         request,
         "models.html",
         visitor=visitor,
-        models=[(name, center.models.versions(name)) for name in names],
+        models=[(name, center.models.versions(name, caller=visitor.caller)) for name in names],
         next_page=names[-1] if len(names) == PAGE else None,
     )

@@ -14,8 +14,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from mos_protocol.errors import PermissionDenied
 
+from mos_center.domain.access import LOCAL, Caller
 from mos_center.service.center import Center
-from mos_center.service.tokens import LOCAL_CALLER
 
 PATH = "/dashboard"
 COOKIE = "mos_session"
@@ -29,7 +29,7 @@ _environment.filters["url"] = lambda text: quote(str(text), safe="/")
 class Visitor:
     """Who looks at the page; `csrf` goes into every form."""
 
-    caller: str
+    caller: Caller
     cookie: str
     is_new: bool
 
@@ -39,7 +39,7 @@ class Visitor:
 
     @property
     def can_log_out(self) -> bool:
-        return self.caller != LOCAL_CALLER
+        return self.caller != LOCAL
 
 
 def center_of(request: Request) -> Center:

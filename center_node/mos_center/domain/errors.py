@@ -3,11 +3,14 @@
 InvalidRequest
 └── WrongContent     bytes that are not the blob they were announced as
     └── Incomplete   fewer bytes than announced: the transfer broke off
+Unavailable
+├── LeftToWorkers    raw activations, which this process can't reduce
+└── DeliveryFailed   a webhook did not take what it was sent
 """
 
 from __future__ import annotations
 
-from mos_protocol.errors import InvalidRequest
+from mos_protocol.errors import InvalidRequest, Unavailable
 from mos_protocol.names import Digest
 
 
@@ -23,3 +26,11 @@ class WrongContent(InvalidRequest):
 
 class Incomplete(WrongContent):
     """The transfer ended early; nothing is wrong with the bytes that came."""
+
+
+class DeliveryFailed(Unavailable):
+    """A webhook could not be reached, must not be reached, or answered otherwise than 2xx."""
+
+
+class LeftToWorkers(Unavailable):
+    """This process has no engine; a worker has."""

@@ -1,4 +1,4 @@
-"""What the center knows: bases, submissions, fusions, model versions, tokens. Values only."""
+"""What the center knows: bases, concepts, submissions, fusions, model versions. Values only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from mos_protocol.manifest import Manifest
 from mos_protocol.names import Digest
 from mos_protocol.part_weights import PartWeights as PartWeights
 
+from mos_center.domain.access import Visibility
 from mos_center.domain.states import FusionState, SubmissionState
+
+COMMIT_DIGITS = 40
 
 
 class Solver(StrEnum):
@@ -38,11 +41,12 @@ class Export(StrEnum):
     SINGLE_FILE = "single-file"
 
 
-class Review(StrEnum):
-    """What happens to a package that passed validation."""
+class Priority(StrEnum):
+    """Which fusions go first."""
 
-    AUTOMATIC = "automatic"
-    MANUAL = "manual"
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,35 @@ class BaseRecord:
     path: Path
     layer_map: LayerMap
     prior: Mapping[str, Digest] = field(default_factory=dict)
+    statistics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ConceptRecord:
+    """A concept over all its versions: who may see it; `shares` are members by name."""
+
+    owner: str
+    name: str
+    visibility: Visibility
+    created_at: datetime
+    shares: tuple[str, ...] = ()
+
+    def is_readable(self, viewer: str | None) -> bool:
+        """Whether `viewer` may see and fuse it; None sees everything."""
+        return (
+            viewer is None
+            or viewer == self.owner
+            or self.visibility is Visibility.PUBLIC
+            or (self.visibility is Visibility.SHARED and viewer in self.shares)
+        )
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One concept package at the center; it has a version once it passed validation."""
+    """One concept package at the center; it has a version once it passed validation.
+
+    `submitted_by` offered it: the owner, or an admin in the owner's place.
+    """
 
     id: str
     manifest: Manifest
@@ -83,8 +111,10 @@ class Submission:
     base: str
     state: SubmissionState
     created_at: datetime
+    submitted_by: str
     version: int | None = None
     reason: str = ""
+    withdrawn_at: datetime | None = None
 
     @property
     def concept(self) -> str:
@@ -98,6 +128,11 @@ class Submission:
     @property
     def name(self) -> str:
         return self.manifest.concept.partition("/")[2]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files that its manifest lists."""
+        return sum(entry.size for entry in self.manifest.files)
 
 
 @dataclass(frozen=True)
@@ -136,7 +171,11 @@ class Failure:
 class Fusion:
     """A requested fusion; `build` identifies its result (see `domain.build`).
 
-    `ridge` and `lbfgs_steps` are None where the solver has no use for them.
+    `ridge` and `lbfgs_steps` are None where the solver has no use for them. `attempts` counts how
+    often a worker began with it, `generation` how often it was started over after a failure,
+    `deaths` the begins since it last came further. `queue_position` is known of what is read one by
+    one or listed, while it is queued. `engine` is the version of the rules it is fused by,
+    `refusion_of` the fusion that it repeats without withdrawn concepts.
     """
 
     id: str
@@ -152,10 +191,29 @@ class Fusion:
     build: Digest
     state: FusionState
     created_at: datetime
+    requested_by: str
+    priority: Priority = Priority.NORMAL
+    request_id: str = ""
     progress: Progress = Progress()
     error: Failure | None = None
     model_version: int | None = None
+    started_at: datetime | None = None
     finished_at: datetime | None = None
+    attempts: int = 0
+    generation: int = 0
+    deaths: int = 0
+    queued_at: datetime | None = None
+    queue_position: int | None = None
+    engine: str = ""
+    refusion_of: str | None = None
+
+    def seconds_left(self, now: datetime) -> int | None:
+        """How long it will still run, if its blocks go on as they went; None while unknown."""
+        done, total = self.progress.done, self.progress.total
+        if self.state is not FusionState.RUNNING or self.started_at is None or not 0 < done < total:
+            return None
+        elapsed = max(0.0, (now - self.started_at).total_seconds())
+        return round(elapsed / done * (total - done))
 
 
 @dataclass(frozen=True)
@@ -197,7 +255,10 @@ class VersionConcept:
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One immutable published version of a model."""
+    """One immutable published version of a model; `owner` is the model's.
+
+    A tombstoned one is still listed, with its reason, but its files are not given out.
+    """
 
     model: str
     version: int
@@ -210,35 +271,16 @@ class ModelVersion:
     build: Digest
     created_at: datetime
     files: tuple[PublishedFile, ...]
+    owner: str = ""
+    requested_by: str = ""
+    tombstoned_at: datetime | None = None
+    tombstone_reason: str = ""
+
+    @property
+    def commit(self) -> str:
+        """The version as tools of the Hugging Face Hub name it: 40 hexadecimal digits."""
+        return self.build[:COMMIT_DIGITS]
 
     def file(self, path: str) -> PublishedFile | None:
         """Return the file at `path`, or None."""
         return next((item for item in self.files if item.path == path), None)
-
-
-@dataclass(frozen=True)
-class TokenRecord:
-    """An issued token; only its sha256 is kept."""
-
-    name: str
-    sha256: str
-    created_at: datetime
-    revoked_at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class SessionRecord:
-    """A browser that logged in with a token; only the sha256 of its cookie is kept."""
-
-    sha256: str
-    token: str
-    expires_at: datetime
-
-
-@dataclass(frozen=True)
-class Remembered:
-    """What an idempotency key was used for: the request's digest, and what it made."""
-
-    request: Digest
-    resource: str
-    created: bool

@@ -39,7 +39,9 @@ SUBMISSION_TRANSITIONS: dict[SubmissionState, frozenset[SubmissionState]] = {
             SubmissionState.REJECTED,
         }
     ),
-    SubmissionState.PENDING_REVIEW: frozenset({SubmissionState.APPROVED, SubmissionState.REJECTED}),
+    SubmissionState.PENDING_REVIEW: frozenset(
+        {SubmissionState.APPROVED, SubmissionState.REJECTED, SubmissionState.WITHDRAWN}
+    ),
     SubmissionState.APPROVED: frozenset({SubmissionState.WITHDRAWN}),
     # A rejected package may be offered again.
     SubmissionState.REJECTED: frozenset({SubmissionState.UPLOADING}),
@@ -52,7 +54,8 @@ FUSION_TRANSITIONS: dict[FusionState, frozenset[FusionState]] = {
         {FusionState.PUBLISHED, FusionState.FAILED, FusionState.CANCELLED}
     ),
     FusionState.PUBLISHED: frozenset(),
-    FusionState.FAILED: frozenset(),
+    # A failed fusion may be started over.
+    FusionState.FAILED: frozenset({FusionState.QUEUED}),
     FusionState.CANCELLED: frozenset(),
 }
 
@@ -61,12 +64,15 @@ CATALOGUED = frozenset(
 )
 """The submissions that appear among the concepts: validated, and not refused."""
 
+SHOWN_TO_OTHERS = frozenset({SubmissionState.APPROVED, SubmissionState.WITHDRAWN})
+"""The submissions that others than their owner may see, as far as the concept is shown."""
+
 UNFINISHED = frozenset({FusionState.QUEUED, FusionState.RUNNING})
 
 
 def is_finished(state: FusionState) -> bool:
-    """Whether nothing follows `state`."""
-    return not FUSION_TRANSITIONS[state]
+    """Whether nothing follows `state` by itself."""
+    return state not in UNFINISHED
 
 
 def check_submission_transition(before: SubmissionState, after: SubmissionState) -> None:

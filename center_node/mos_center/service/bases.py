@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from mos_protocol.layer_map import LayerMap
 from mos_protocol.manifest import sha256_of
 from mos_protocol.names import Digest, check_slug
 
+from mos_center.domain.access import LOCAL, Caller
+from mos_center.domain.events import AuditEvent
 from mos_center.domain.models import BaseRecord, StoredFile
-from mos_center.domain.ports import BlobStore, Database
+from mos_center.domain.ports import BlobStore, Database, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +29,19 @@ class BaseService:
         self._blobs = blobs
 
     def add(
-        self, name: str, path: Path, layer_map: LayerMap, prior: Mapping[str, Path]
+        self,
+        name: str,
+        path: Path,
+        layer_map: LayerMap,
+        prior: Mapping[str, Path],
+        statistics: Mapping[str, Mapping[str, float]] | None = None,
+        *,
+        caller: Caller = LOCAL,
     ) -> BaseRecord:
         """Register a base; `prior` has a moments file per block, or is empty.
 
-        Registering the same again changes nothing; another base of that name is a `Conflict`.
+        Registering the same again adds statistics where there were none, and changes nothing else;
+        another base of that name is a `Conflict`.
         """
         check_slug(name, "base name")
         _check_blocks(layer_map, prior)
@@ -41,12 +52,13 @@ class BaseService:
             path=path.resolve(),
             layer_map=layer_map,
             prior={block: file.sha256 for block, file in stored.items()},
+            statistics=statistics or {},
         )
         self._keep(prior, stored)
         with self._database.write() as transaction:
             known = transaction.bases.get(name) or transaction.bases.by_digest(record.digest)
-            if known == record:
-                return known
+            if known is not None and replace(known, statistics=record.statistics) == record:
+                return _measured(transaction, known, record, caller)
             if known is not None:
                 raise Conflict(
                     f"Base {known.name!r} is already registered ({known.digest[:12]}…, "
@@ -54,6 +66,10 @@ class BaseService:
                     hint="A base never changes: register the other one under a new name.",
                 )
             transaction.bases.add(record, stored, datetime.now(UTC))
+            after = {"digest": record.digest, "path": str(record.path)}
+            transaction.audit.record(
+                AuditEvent(caller.name, "base.added", f"base/{name}", after=after)
+            )
             # Again, now that they are referred to: nobody deletes them from here on.
             self._keep(prior, stored)
         log.info("base.added name=%s digest=%s", name, record.digest)
@@ -83,6 +99,17 @@ class BaseService:
     def _keep(self, prior: Mapping[str, Path], stored: Mapping[str, StoredFile]) -> None:
         for block, path in prior.items():
             self._blobs.put_file(path, stored[block].sha256)
+
+
+def _measured(
+    transaction: Transaction, known: BaseRecord, record: BaseRecord, caller: Caller
+) -> BaseRecord:
+    """The known base, with the statistics of `record` if it had none."""
+    if known.statistics or not record.statistics:
+        return known
+    transaction.bases.measure(record.name, record.statistics)
+    transaction.audit.record(AuditEvent(caller.name, "base.measured", f"base/{record.name}"))
+    return record
 
 
 def _check_blocks(layer_map: LayerMap, prior: Mapping[str, Path]) -> None:

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mos_center.domain.models import Review
+from mos_center.domain.jobs import Job
+from mos_center.domain.policy import Policy
 from mos_center.domain.ports import ActivationReducer, BlobStore, Database, FusionQueue
+from mos_center.service.aliases import AliasService
+from mos_center.service.audit import AuditService
 from mos_center.service.bases import BaseService
+from mos_center.service.concept_audits import ConceptAuditService
 from mos_center.service.concepts import ConceptService
 from mos_center.service.fusions import FusionService
+from mos_center.service.health import HealthService
+from mos_center.service.idempotency import IdempotencyService
+from mos_center.service.invitations import InvitationService
+from mos_center.service.lineage import LineageService
+from mos_center.service.members import MemberService
 from mos_center.service.models import ModelService
+from mos_center.service.quotas import QuotaService
+from mos_center.service.refusion import RefusionService
 from mos_center.service.submissions import SubmissionService
 from mos_center.service.tokens import TokenService
 from mos_center.service.uploads import UploadService
 from mos_center.service.validation import ValidationService
+from mos_center.service.webhooks import DeliveryService, WebhookService
+from mos_center.service.withdrawal import WithdrawalService
 
 
 @dataclass(frozen=True)
@@ -26,9 +39,22 @@ class Center:
     uploads: UploadService
     validation: ValidationService
     concepts: ConceptService
+    concept_audits: ConceptAuditService
     fusions: FusionService
     models: ModelService
+    aliases: AliasService
+    lineage: LineageService
+    refusion: RefusionService
+    withdrawal: WithdrawalService
     tokens: TokenService
+    health: HealthService
+    members: MemberService
+    invitations: InvitationService
+    quotas: QuotaService
+    audit: AuditService
+    webhooks: WebhookService
+    deliveries: DeliveryService
+    answers: IdempotencyService
 
 
 def assemble(
@@ -36,29 +62,42 @@ def assemble(
     blobs: BlobStore,
     queue: FusionQueue,
     reducer: ActivationReducer,
-    *,
-    review: Review = Review.AUTOMATIC,
-    open_without_tokens: bool = False,
+    policy: Policy | None = None,
 ) -> Center:
     """Build every use case; nothing is read or opened."""
+    policy = policy or Policy()
+    fusions = FusionService(database, queue, policy.quota)
     return Center(
         blobs=blobs,
         bases=BaseService(database, blobs),
-        submissions=SubmissionService(database, blobs),
+        submissions=SubmissionService(database, blobs, policy),
         uploads=UploadService(database, blobs),
-        validation=ValidationService(database, blobs, review, reducer),
+        validation=ValidationService(database, blobs, policy, reducer, queue),
         concepts=ConceptService(database),
-        fusions=FusionService(database, queue),
-        models=ModelService(database),
-        tokens=TokenService(database, open_without_tokens=open_without_tokens),
+        concept_audits=ConceptAuditService(database, queue),
+        fusions=fusions,
+        models=ModelService(database, blobs),
+        aliases=AliasService(database),
+        lineage=LineageService(database),
+        refusion=RefusionService(database, fusions),
+        withdrawal=WithdrawalService(database, blobs, queue, policy.withdrawal),
+        members=MemberService(database),
+        invitations=InvitationService(database),
+        quotas=QuotaService(database, policy.quota),
+        tokens=TokenService(database, open_without_tokens=policy.open_without_tokens),
+        health=HealthService(database, blobs),
+        audit=AuditService(database),
+        webhooks=WebhookService(database, policy.webhooks),
+        deliveries=DeliveryService(database),
+        answers=IdempotencyService(database),
     )
 
 
 class WaitingQueue:
-    """The queue of a process without a worker: a worker finds waiting fusions in the ledger."""
+    """The queue of a process without a worker: a worker finds waiting jobs in the database."""
 
-    def enqueue(self, fusion_id: str) -> None:
-        """Do nothing: the fusion is recorded as queued."""
+    def enqueue(self, job: Job) -> None:
+        """Do nothing: what is to be done is recorded."""
 
     def cancel(self, fusion_id: str) -> None:
         """Do nothing: the fusion is recorded as cancelled."""

@@ -78,7 +78,21 @@ def test_a_prior_covers_the_layers_of_imported_loras_when_asked_for(
 
 
 def test_a_base_can_be_registered_without_a_prior(model: Path, tmp_path: Path) -> None:
-    assert add(model, tmp_path / "data", "--no-prior").prior == {}
+    base = add(model, tmp_path / "data", "--no-prior")
+
+    assert base.prior == {}
+    layers = {layer.name for layer in base.layer_map.layers()}
+    assert base.statistics.keys() == layers | {"text_encoder.embeddings"}
+
+
+def test_what_weights_and_inputs_measure_is_kept(model: Path, tmp_path: Path) -> None:
+    base = add(model, tmp_path / "data", "--prior-samples", "1")
+
+    inputs = {item.name: item.width for block in base.layer_map.blocks for item in block.inputs}
+    for name, width in inputs.items():
+        assert base.statistics[name]["energy"] > 0
+        assert 1 <= base.statistics[name]["directions"] <= width
+    assert all(base.statistics[layer.name]["norm"] > 0 for layer in base.layer_map.layers())
 
 
 @pytest.mark.parametrize(

@@ -10,23 +10,10 @@ from typer.testing import CliRunner
 run = CliRunner(env={"COLUMNS": "200"}).invoke
 
 
-def test_a_token_is_printed_once_listed_without_it_and_revoked(tmp_path: Path) -> None:
-    data = ["--data", str(tmp_path)]
-    created = run(app, ["token", "create", "ada", *data])
-    token = created.stdout.strip()
-    assert token.startswith("mos_")
-
-    assert run(app, ["token", "revoke", "ada", *data]).exit_code == 0
-    listed = run(app, ["token", "list", *data])
-
-    assert "ada" in listed.stdout
-    assert token not in listed.stdout
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["token", "create", "No Name"], 2, "error: 'No Name' is no valid token name."),
+        (["token", "create", "No Name"], 2, "error: 'No Name' is no valid member name."),
         (["token", "revoke", "bob"], 5, "error: There is no token 'bob'."),
         (["base", "add", "No Name", "x"], 2, "error: 'No Name' is no valid base name."),
         (

@@ -9,10 +9,12 @@ import httpx
 import pytest
 from center_steps import publish, submit_folder
 from concept_packages import edit_manifest, write_package
-from mos_center.domain.models import Export, Review, Submission
+from mos_center.domain.access import LOCAL, Role
+from mos_center.domain.models import Export, Submission
+from mos_center.domain.policy import Review
 from mos_center.domain.states import SubmissionState
 from mos_center.service.center import Center
-from mos_center.service.fusions import FusionRequest, WantedConcept
+from mos_center.service.fusion_requests import FusionRequest, WantedConcept
 from mos_protocol.part_weights import PartWeights
 
 MARKUP = '<script>alert("1")</script>'
@@ -28,12 +30,19 @@ async def browser(running: Any) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def waiting(running: Any, package: Path) -> Submission:
     """A concept that waits for review."""
-    running.data.settings = running.data.settings.model_copy(update={"review": Review.MANUAL})
+    changes = {"review": Review.MANUAL, "require_statements": False}
+    running.data.settings = running.data.settings.model_copy(update=changes)
     return submit_folder(running.data.center(), package)
 
 
+def new_token(center: Center) -> str:
+    """A token of rita, who is a curator."""
+    center.members.add("rita", Role.CURATOR, caller=LOCAL)
+    return center.tokens.create("rita", "laptop", caller=LOCAL)[0]
+
+
 async def log_in(browser: httpx.AsyncClient, center: Center) -> httpx.Response:
-    token = center.tokens.create("rita")
+    token = new_token(center)
     return await browser.post("/dashboard/login", data={"token": token})
 
 
@@ -44,7 +53,7 @@ def csrf(page: httpx.Response) -> str:
 async def test_a_stranger_is_led_to_the_login_page(
     browser: httpx.AsyncClient, center: Center
 ) -> None:
-    center.tokens.create("rita")
+    new_token(center)
     for path in ("/", "/dashboard", "/dashboard/", "/dashboard/models", "/dashboard/fusions"):
         page = await browser.get(path)
         assert page.url.path == "/dashboard/login", path
@@ -83,7 +92,7 @@ async def test_a_reviewer_approves_what_waits(
     approved = await browser.post(url, data={"csrf": csrf(page)})
 
     assert "approved" in approved.text
-    assert center.submissions.get(waiting.id).state is SubmissionState.APPROVED
+    assert center.submissions.get(waiting.id, caller=LOCAL).state is SubmissionState.APPROVED
 
 
 async def test_a_forged_form_changes_nothing(
@@ -99,7 +108,7 @@ async def test_a_forged_form_changes_nothing(
     )
 
     assert [bare.status_code, guessed.status_code, foreign.status_code] == [403, 403, 403]
-    assert center.submissions.get(waiting.id).state is SubmissionState.PENDING_REVIEW
+    assert center.submissions.get(waiting.id, caller=LOCAL).state is SubmissionState.PENDING_REVIEW
 
 
 async def test_an_open_center_protects_its_forms_too(
@@ -136,8 +145,10 @@ async def test_markup_in_a_package_stays_text(
     submission = submit_folder(center, package)
     center_manual = running.data.center()
     offered = write_package(tmp_path / "other", base.layer_map, seed=9)
-    other = center_manual.submissions.offer((offered / "manifest.json").read_bytes()).submission
-    center.submissions.reject(other.id, MARKUP, "rita")
+    other = center_manual.submissions.offer(
+        (offered / "manifest.json").read_bytes(), caller=LOCAL
+    ).submission
+    center.submissions.reject(other.id, MARKUP, LOCAL)
 
     page = await browser.get("/dashboard/concepts")
 
@@ -169,7 +180,7 @@ async def test_a_fusion_shows_weights_by_part_and_what_else_was_chosen(
     request = FusionRequest(
         "demo", "small", [weighted], refine_rounds=2, exports=[Export.KOHYA_LORA]
     )
-    center.fusions.request(request, caller="ada")
+    center.fusions.request(request, caller=LOCAL)
 
     page = await browser.get("/dashboard/fusions")
 

@@ -44,6 +44,17 @@ def test_registering_the_same_base_again_changes_nothing(
         center.bases.add("renamed", tmp_path, small_layer_map(), prior)
 
 
+def test_statistics_are_added_to_a_base_that_has_none(center: Center, tmp_path: Path) -> None:
+    center.bases.add("small", tmp_path, small_layer_map(), {})
+    first, other = {"a": {"norm": 1.0}}, {"a": {"norm": 2.0}}
+
+    center.bases.add("small", tmp_path, small_layer_map(), {}, first)
+    kept = center.bases.add("small", tmp_path, small_layer_map(), {}, other)
+
+    assert kept == center.bases.get("small")
+    assert kept.statistics == first
+
+
 def test_a_prior_has_a_file_for_every_block(
     center: Center, tmp_path: Path, prior: dict[str, Path]
 ) -> None:

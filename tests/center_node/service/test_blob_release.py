@@ -5,6 +5,7 @@ from pathlib import Path
 
 from center_steps import send_files, stored, submit_folder
 from concept_packages import write_package
+from mos_center.domain.access import LOCAL
 from mos_center.domain.models import BaseRecord
 from mos_center.domain.states import SubmissionState
 from mos_center.opening import OpenedData
@@ -20,7 +21,7 @@ def test_a_file_that_is_offered_while_it_is_deleted_is_kept_or_asked_for(
         second = write_package(tmp_path / f"b{round_number}", concept="bob/two", seed=round_number)
         rejected = send_files(center, first)
         reject = threading.Thread(
-            target=center.submissions.reject, args=(rejected.id, "spam", "rita")
+            target=center.submissions.reject, args=(rejected.id, "spam", LOCAL)
         )
         reject.start()
         accepted = submit_folder(center, second)

@@ -7,20 +7,22 @@ from pathlib import Path
 import pytest
 from center_steps import send_files, store, submit_folder
 from concept_packages import write_package
+from mos_center.domain.access import LOCAL
+from mos_center.domain.jobs import Job
 from mos_center.domain.models import (
     BaseRecord,
     Export,
     Fusion,
     PublishedFile,
-    Review,
     Solver,
     Submission,
 )
+from mos_center.domain.policy import Review
 from mos_center.domain.states import FusionState
 from mos_center.opening import OpenedData
 from mos_center.service.center import Center
 from mos_center.service.fusion_ledger import FusionLedgerService
-from mos_center.service.fusions import FusionRequest, WantedConcept
+from mos_center.service.fusion_requests import FusionRequest, WantedConcept
 from mos_center.settings import Settings
 from mos_protocol.errors import Conflict, InvalidRequest, JobFailed, NotFound, Unavailable
 from mos_protocol.layer_map import Part
@@ -46,7 +48,7 @@ def fusion(center: Center, submit: Callable[..., Submission]) -> Fusion:
         refine_rounds=1,
         exports=[Export.SINGLE_FILE],
     )
-    return center.fusions.request(request, caller="ada")[0]
+    return center.fusions.request(request, caller=LOCAL)[0]
 
 
 @pytest.fixture
@@ -92,9 +94,11 @@ def test_a_package_that_was_rejected_or_never_committed_is_not_at_hand(
     ledger: FusionLedgerService, base: BaseRecord, settings: Settings, tmp_path: Path
 ) -> None:
     manual = OpenedData(settings.model_copy(update={"review": Review.MANUAL})).center()
-    rejected = submit_folder(manual, write_package(tmp_path / "one", concept="bob/cat", seed=1))
-    manual.submissions.reject(rejected.id, "no consent", "rita")
-    sent = send_files(manual, write_package(tmp_path / "two", concept="bob/dog", seed=2))
+    said = {"licence": "CC0-1.0", "consent": "given"}
+    first = write_package(tmp_path / "one", concept="bob/cat", seed=1, **said)
+    rejected = submit_folder(manual, first)
+    manual.submissions.reject(rejected.id, "no consent", LOCAL)
+    sent = send_files(manual, write_package(tmp_path / "two", concept="bob/dog", seed=2, **said))
 
     assert ledger.package(rejected.manifest_digest) is None
     assert ledger.package(sent.manifest_digest) is None
@@ -104,16 +108,16 @@ def test_a_fusion_that_runs_shows_its_progress(
     ledger: FusionLedgerService, fusion: Fusion, center: Center
 ) -> None:
     ledger.progress(fusion.id, 1, 3, "too early")
-    assert center.fusions.get(fusion.id).progress.done == 0
+    assert center.fusions.get(fusion.id, caller=LOCAL).progress.done == 0
     ledger.started(fusion.id)
     ledger.started(fusion.id)
     ledger.progress(fusion.id, 1, 3, "unet.mid_block")
 
-    shown = center.fusions.get(fusion.id)
+    shown = center.fusions.get(fusion.id, caller=LOCAL)
 
     assert shown.state is FusionState.RUNNING
     assert (shown.progress.done, shown.progress.total) == (1, 3)
-    assert ledger.unfinished() == (fusion.id,)
+    assert ledger.unfinished() == (Job(fusion.id),)
 
 
 def test_publishing_makes_one_version_however_often_it_is_called(
@@ -131,11 +135,11 @@ def test_publishing_makes_one_version_however_often_it_is_called(
         thread.join()
 
     assert versions == [1] * 5
-    (version,) = center.models.versions("demo")
+    (version,) = center.models.versions("demo", caller=LOCAL)
     assert version.files == tuple(files)
     assert version.concepts[0].words == ("<potter1>", "<potter2>")
     assert version.build == fusion.build
-    published = center.fusions.get(fusion.id)
+    published = center.fusions.get(fusion.id, caller=LOCAL)
     assert (published.state, published.model_version) == (FusionState.PUBLISHED, 1)
     assert ledger.unfinished() == ()
 
@@ -149,9 +153,9 @@ def test_publishing_without_the_files_in_the_store_publishes_nothing(
     with pytest.raises(Unavailable, match=r"first model\.safetensors"):
         ledger.publish(fusion.id, [*files, lost], {})
 
-    assert center.fusions.get(fusion.id).state is FusionState.RUNNING
+    assert center.fusions.get(fusion.id, caller=LOCAL).state is FusionState.RUNNING
     with pytest.raises(NotFound):
-        center.models.versions("demo")
+        center.models.versions("demo", caller=LOCAL)
     assert ledger.publish(fusion.id, files, {}) == 1
 
 
@@ -160,7 +164,7 @@ def test_a_cancelled_fusion_is_neither_started_nor_published(
 ) -> None:
     ledger.started(fusion.id)
     assert not ledger.is_cancelled(fusion.id)
-    center.fusions.cancel(fusion.id, "ada")
+    center.fusions.cancel(fusion.id, LOCAL)
 
     assert ledger.is_cancelled(fusion.id)
     with pytest.raises(Conflict, match="cancelled"):
@@ -168,7 +172,7 @@ def test_a_cancelled_fusion_is_neither_started_nor_published(
     with pytest.raises(Conflict, match="cancelled"):
         ledger.started(fusion.id)
     ledger.failed(fusion.id, JobFailed("late"))
-    assert center.fusions.get(fusion.id).state is FusionState.CANCELLED
+    assert center.fusions.get(fusion.id, caller=LOCAL).state is FusionState.CANCELLED
 
 
 def test_a_failure_is_kept_with_its_cause_and_hint(
@@ -176,7 +180,7 @@ def test_a_failure_is_kept_with_its_cause_and_hint(
 ) -> None:
     ledger.failed(fusion.id, JobFailed("The moments are singular.", hint="Raise the ridge."))
 
-    failed = center.fusions.get(fusion.id)
+    failed = center.fusions.get(fusion.id, caller=LOCAL)
 
     assert failed.state is FusionState.FAILED
     assert failed.error is not None

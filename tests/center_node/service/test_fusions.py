@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from concept_packages import small_layer_map
+from mos_center.domain.access import LOCAL
 from mos_center.domain.models import Export, Fusion, Solver, Submission
 from mos_center.domain.solving import DEFAULT_RIDGE, DEFAULT_STEPS
 from mos_center.domain.states import FusionState
 from mos_center.opening import OpenedData
 from mos_center.service.center import Center
-from mos_center.service.fusions import FusionRequest, WantedConcept
-from mos_protocol.errors import Conflict, InvalidName, InvalidRequest, JobFailed, NotFound
+from mos_center.service.fusion_requests import FusionRequest, WantedConcept
+from mos_protocol.errors import InvalidName, InvalidRequest, JobFailed, NotFound
 from mos_protocol.layer_map import Part
 from mos_protocol.part_weights import PartWeights
 
@@ -34,7 +35,7 @@ def wanted(*names: str, model: str = "demo", **options: Any) -> FusionRequest:
 
 
 def ask(center: Center, request: FusionRequest, **options: Any) -> tuple[Fusion, bool]:
-    return center.fusions.request(request, caller="ada", **options)
+    return center.fusions.request(request, caller=LOCAL, **options)
 
 
 def test_a_requested_fusion_is_recorded_and_queued(
@@ -46,7 +47,7 @@ def test_a_requested_fusion_is_recorded_and_queued(
     assert fusion.state is FusionState.QUEUED
     assert [concept.ref for concept in fusion.concepts] == ["ada/potter@1", "bob/cat@1"]
     assert queue.enqueued == [fusion.id]
-    assert center.fusions.get(fusion.id) == fusion
+    assert center.fusions.get(fusion.id, caller=LOCAL) == fusion
 
 
 def test_the_same_request_gets_the_same_fusion(
@@ -92,7 +93,7 @@ def test_what_was_asked_for_is_kept_with_the_fusion(center: Center, potter: Subm
         exports=[Export.SINGLE_FILE, Export.KOHYA_LORA],
     )
 
-    fusion = center.fusions.get(ask(center, request)[0].id)
+    fusion = center.fusions.get(ask(center, request)[0].id, caller=LOCAL)
 
     assert fusion.concepts[0].weights == weights
     assert fusion.ridge == {**DEFAULT_RIDGE, Part.SPATIAL: 0.1}
@@ -135,7 +136,7 @@ def test_a_request_whose_fusion_failed_or_was_cancelled_is_fused_anew(
     if end == "failed":
         data.ledger().failed(first.id, JobFailed("The worker ran out of memory."))
     else:
-        center.fusions.cancel(first.id, "ada")
+        center.fusions.cancel(first.id, LOCAL)
 
     second, made = ask(center, wanted("ada/potter"))
 
@@ -151,21 +152,6 @@ def test_without_a_version_the_newest_approved_one_is_taken(
     fusion, _ = ask(center, wanted("ada/potter"))
 
     assert fusion.concepts[0].version == 2
-
-
-def test_an_idempotency_key_gives_the_same_answer_for_the_same_request(
-    center: Center, data: OpenedData, potter: Submission, cat: Submission
-) -> None:
-    first, _ = ask(center, wanted("ada/potter"), key="k1")
-    center.fusions.cancel(first.id, "ada")
-
-    again, made = ask(center, wanted("ada/potter"), key="k1")
-
-    assert (again.id, made) == (first.id, True)
-    with pytest.raises(Conflict, match="'k1' was used for another request"):
-        ask(center, wanted("bob/cat"), key="k1")
-    other, _ = center.fusions.request(wanted("bob/cat"), caller="bob", key="k1")
-    assert other.concepts[0].name == "bob/cat"
 
 
 def test_concepts_that_share_a_word_are_not_fused(
@@ -220,9 +206,9 @@ def test_cancelling_tells_the_queue_and_is_idempotent(
 ) -> None:
     fusion, _ = ask(center, wanted("ada/potter"))
 
-    cancelled = center.fusions.cancel(fusion.id, "ada")
+    cancelled = center.fusions.cancel(fusion.id, LOCAL)
 
-    assert center.fusions.cancel(fusion.id, "ada") == cancelled
+    assert center.fusions.cancel(fusion.id, LOCAL) == cancelled
     assert cancelled.state is FusionState.CANCELLED
     assert cancelled.finished_at is not None
     assert set(queue.cancelled) == {fusion.id}

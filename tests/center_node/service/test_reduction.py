@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from center_steps import contents, send_files, stored, submit_folder
 from concept_packages import MID_BLOCK, small_layer_map, write_package
-from mos_center.domain.models import BaseRecord, Review
+from mos_center.domain.access import LOCAL
+from mos_center.domain.models import BaseRecord
+from mos_center.domain.policy import Policy, Review
 from mos_center.domain.states import SubmissionState
 from mos_center.opening import OpenedData
 from mos_center.service.center import Center, WaitingQueue, assemble
-from mos_center.service.fusions import FusionRequest, WantedConcept
+from mos_center.service.fusion_requests import FusionRequest, WantedConcept
 from mos_protocol.errors import Conflict, InvalidPackage, Unavailable
 from mos_protocol.manifest import MANIFEST_FILE, sha256_of
 from mos_protocol.moments import moments_path
@@ -72,7 +74,7 @@ def test_activations_give_way_to_moments_and_the_manifest_stays(
 def test_a_worker_reads_the_reduced_file(center: Center, data: OpenedData, package: Path) -> None:
     submit_folder(center, package)
     request = FusionRequest("demo", "small", [WantedConcept("ada/potter")])
-    fusion, _ = center.fusions.request(request, caller="ada")
+    fusion, _ = center.fusions.request(request, caller=LOCAL)
 
     (concept,) = data.ledger().plan(fusion.id).concepts
 
@@ -94,8 +96,10 @@ def test_only_moments_files_are_looked_at(
 def test_committing_again_asks_for_nothing(center: Center, package: Path) -> None:
     committed = submit_folder(center, package)
 
-    assert center.submissions.offer((package / MANIFEST_FILE).read_bytes()).missing == ()
-    assert center.validation.commit(committed.id) == committed
+    assert (
+        center.submissions.offer((package / MANIFEST_FILE).read_bytes(), caller=LOCAL).missing == ()
+    )
+    assert center.validation.commit(committed.id, caller=LOCAL) == committed
 
 
 def test_a_raw_file_that_another_package_waits_for_is_kept(
@@ -105,7 +109,7 @@ def test_a_raw_file_that_another_package_waits_for_is_kept(
     submit_folder(center, package)
     assert contents(package)[MID_BLOCK] in stored(data)
 
-    assert center.validation.commit(twin.id).state is SubmissionState.APPROVED
+    assert center.validation.commit(twin.id, caller=LOCAL).state is SubmissionState.APPROVED
 
     assert contents(package)[MID_BLOCK] not in stored(data)
     assert _files(data, twin.id)[MID_BLOCK] == _digest(REDUCED)
@@ -114,10 +118,10 @@ def test_a_raw_file_that_another_package_waits_for_is_kept(
 def test_rejecting_a_reduced_package_leaves_nothing_and_it_can_come_again(
     data: OpenedData, reducer: FakeReducer, base: BaseRecord, package: Path
 ) -> None:
-    center = assemble(data.database, data.blobs, WaitingQueue(), reducer, review=Review.MANUAL)
+    center = assemble(data.database, data.blobs, WaitingQueue(), reducer, Policy(Review.MANUAL))
     submission = submit_folder(center, package)
 
-    center.submissions.reject(submission.id, "no consent", "rita")
+    center.submissions.reject(submission.id, "no consent", LOCAL)
     assert stored(data) == set()
 
     assert submit_folder(center, package).state is SubmissionState.PENDING_REVIEW
@@ -147,12 +151,12 @@ def test_a_commit_that_could_not_reduce_is_run_again(
     reducer.before = fail
     submission = send_files(center, package)
     with pytest.raises(Unavailable):
-        center.validation.commit(submission.id)
+        center.validation.commit(submission.id, caller=LOCAL)
     assert stored(data) == set(contents(package).values())
 
     reducer.before = lambda path: None
 
-    assert center.validation.commit(submission.id).state is SubmissionState.APPROVED
+    assert center.validation.commit(submission.id, caller=LOCAL).state is SubmissionState.APPROVED
 
 
 def test_of_two_commits_at_once_both_tell_the_same(
@@ -165,11 +169,11 @@ def test_of_two_commits_at_once_both_tell_the_same(
 
     def overtake(path: Path) -> None:
         reducer.before = lambda path: None
-        answers.append(center.validation.commit(submission.id))
+        answers.append(center.validation.commit(submission.id, caller=LOCAL))
 
     reducer.before = overtake
 
-    assert center.validation.commit(submission.id) == answers[0]
+    assert center.validation.commit(submission.id, caller=LOCAL) == answers[0]
     assert answers[0].version == 1
     assert _files(data, submission.id)[MID_BLOCK] == _digest(REDUCED)
 
@@ -181,12 +185,12 @@ def test_a_package_that_another_commit_accepted_is_not_refused_any_more(
 
     def overtake(path: Path) -> None:
         reducer.before = lambda path: None
-        center.validation.commit(submission.id)
+        center.validation.commit(submission.id, caller=LOCAL)
         raise InvalidPackage(MID_BLOCK, "missing")
 
     reducer.before = overtake
 
-    assert center.validation.commit(submission.id).state is SubmissionState.APPROVED
+    assert center.validation.commit(submission.id, caller=LOCAL).state is SubmissionState.APPROVED
 
 
 def test_a_file_that_vanishes_while_it_is_checked_is_asked_for_again(
@@ -196,7 +200,7 @@ def test_a_file_that_vanishes_while_it_is_checked_is_asked_for_again(
     reducer.before = lambda path: [data.blobs.delete(Digest(d)) for d in contents(package).values()]
 
     with pytest.raises(Conflict, match="have not arrived"):
-        center.validation.commit(submission.id)
+        center.validation.commit(submission.id, caller=LOCAL)
 
     reducer.before = lambda path: None
     assert submit_folder(center, package).state is SubmissionState.APPROVED

@@ -17,6 +17,7 @@ from concept_packages import (
     reseal,
     write_package,
 )
+from mos_center.domain.access import LOCAL
 from mos_center.domain.models import Submission
 from mos_center.domain.states import SubmissionState
 from mos_center.opening import OpenedData
@@ -232,7 +233,7 @@ def test_a_bad_package_is_refused_by_name_and_reason_and_leaves_nothing(
     assert refusal.value.file == file
     assert stored(data) == set()
     accepted = set(SubmissionState) - {SubmissionState.REJECTED}
-    assert center.submissions.find(states=accepted, limit=10) == ()
+    assert center.submissions.find(states=accepted, limit=10, caller=LOCAL) == ()
 
 
 def test_a_refused_package_says_why_to_whoever_asks_later(center: Center, package: Path) -> None:
@@ -240,7 +241,9 @@ def test_a_refused_package_says_why_to_whoever_asks_later(center: Center, packag
     with pytest.raises(InvalidPackage):
         submit_folder(center, package)
 
-    (submission,) = center.submissions.find(states=[SubmissionState.REJECTED], limit=10)
+    (submission,) = center.submissions.find(
+        states=[SubmissionState.REJECTED], limit=10, caller=LOCAL
+    )
 
     assert submission.reason.startswith(f"{MID_BLOCK}: ")
     assert "not finite" in submission.reason

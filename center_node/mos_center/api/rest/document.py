@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from mos_center.api.rest.idempotent import CHANGES, HEADER, KEY_PATTERN
 from mos_center.api.rest.problems import MEDIA_TYPE
 
 
@@ -17,11 +18,11 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
-        for operation in _operations(document):
+        for method, operation in _operations(document):
+            _tell_of_the_edge(method, operation)
             for status, response in operation["responses"].items():
-                content = response.get("content", {})
-                if int(status) >= 400 and "application/json" in content:
-                    content[MEDIA_TYPE] = content.pop("application/json")
+                if int(status) >= 400 and (content := response.get("content")):
+                    response["content"] = {MEDIA_TYPE: next(iter(content.values()))}
         # Never sent: `install_handlers` answers validation errors as problems.
         for unused in ("HTTPValidationError", "ValidationError"):
             document["components"]["schemas"].pop(unused, None)
@@ -29,6 +30,32 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for path in document["paths"].values():
-        yield from (item for item in path.values() if isinstance(item, dict))
+        yield from ((method, item) for method, item in path.items() if isinstance(item, dict))
+
+
+def _tell_of_the_edge(method: str, operation: dict[str, Any]) -> None:
+    """Add what happens before a route is reached: limits, and keys of changes."""
+    refusals = []
+    if "security" in operation:
+        refusals += [(429, "Too many calls; `Retry-After` says when to go on")]
+    if method.upper() in CHANGES:
+        refusals += [
+            (409, "It contradicts what is there, or the key was used for another request"),
+            (413, "The body is larger than any request is"),
+        ]
+        operation.setdefault("parameters", []).append(_KEY)
+    for status, description in refusals:
+        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        told = {"description": description, "content": content}
+        operation["responses"].setdefault(str(status), told)
+
+
+_KEY = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Makes the change once: the same request with the same key is answered the same",
+    "schema": {"type": "string", "pattern": f"^{KEY_PATTERN}$"},
+}

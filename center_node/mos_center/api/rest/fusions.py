@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 from mos_protocol.layer_map import Part
 from mos_protocol.names import CONCEPT_PATTERN, SLUG_PATTERN
@@ -30,14 +30,13 @@ from mos_center.api.rest.weights import ShownWeight, Weight, read_weight, show_w
 from mos_center.domain import models
 from mos_center.domain.solving import MAX_REFINE_ROUNDS, MAX_STEPS
 from mos_center.domain.states import FusionState, is_finished
-from mos_center.service.fusions import MAX_CONCEPTS, FusionRequest, WantedConcept
+from mos_center.service.fusion_requests import MAX_CONCEPTS, FusionRequest, WantedConcept
 
 router = APIRouter(prefix="/v1/fusions", tags=["fusions"], dependencies=[needs_token])
 
 Slug = Annotated[str, Field(pattern=rf"^{SLUG_PATTERN}$")]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]
-IdempotencyKey = Annotated[str | None, Header(pattern=r"^[!-~]{1,200}$")]
 
 
 class WantedConceptBody(Body):
@@ -64,6 +63,7 @@ class FusionBody(Body):
     lbfgs_steps: dict[Part, Steps] | None = None
     refine_rounds: int = Field(default=0, ge=0, le=MAX_REFINE_ROUNDS)
     exports: list[models.Export] = Field(default=[], max_length=len(models.Export))
+    priority: models.Priority = models.Priority.NORMAL
 
     def request(self) -> FusionRequest:
         return FusionRequest(
@@ -79,6 +79,7 @@ class FusionBody(Body):
             lbfgs_steps=self.lbfgs_steps,
             refine_rounds=self.refine_rounds,
             exports=self.exports,
+            priority=self.priority,
         )
 
 
@@ -103,7 +104,9 @@ class Failure(Answer):
 class Fusion(Answer):
     """A requested fusion; `model_version` is there once it is published.
 
-    `ridge` and `lbfgs_steps` are null where the solver has no use for them.
+    `ridge` and `lbfgs_steps` are null where the solver has no use for them. `queue_position` counts
+    from 1 while it is queued, `seconds_left` is an estimate while it runs. `attempts` is how often
+    a worker began with it.
     """
 
     id: str
@@ -116,12 +119,18 @@ class Fusion(Answer):
     lbfgs_steps: dict[Part, int] | None
     refine_rounds: int
     exports: list[models.Export]
+    priority: models.Priority
+    requested_by: str
+    attempts: int
+    queue_position: int | None
+    seconds_left: int | None
     build: str
     state: FusionState
     progress: Progress
     error: Failure | None
     model_version: int | None
     created_at: datetime
+    started_at: datetime | None
     finished_at: datetime | None
 
     @classmethod
@@ -141,6 +150,11 @@ class Fusion(Answer):
             lbfgs_steps=None if fusion.lbfgs_steps is None else dict(fusion.lbfgs_steps),
             refine_rounds=fusion.refine_rounds,
             exports=list(fusion.exports),
+            priority=fusion.priority,
+            requested_by=fusion.requested_by,
+            attempts=fusion.attempts,
+            queue_position=fusion.queue_position,
+            seconds_left=fusion.seconds_left(datetime.now(UTC)),
             build=fusion.build,
             state=fusion.state,
             progress=Progress(done=progress.done, total=progress.total, message=progress.message),
@@ -149,6 +163,7 @@ class Fusion(Answer):
             ),
             model_version=fusion.model_version,
             created_at=fusion.created_at,
+            started_at=fusion.started_at,
             finished_at=fusion.finished_at,
         )
 
@@ -156,7 +171,7 @@ class Fusion(Answer):
 @router.post(
     "",
     status_code=202,
-    responses=problems(404, 409)
+    responses=problems(403, 404, 409)
     | {200: {"model": Fusion, "description": "This build is known: here is its fusion"}},
 )
 def request_fusion(
@@ -164,10 +179,9 @@ def request_fusion(
     response: Response,
     center: CenterHere,
     caller: Caller,
-    idempotency_key: IdempotencyKey = None,
 ) -> Fusion:
     """Request a fusion. The same request is fused once, unless that failed or was cancelled."""
-    fusion, made = center.fusions.request(body.request(), caller=caller, key=idempotency_key)
+    fusion, made = center.fusions.request(body.request(), caller=caller)
     if not made:
         response.status_code = 200
     return Fusion.of(fusion)
@@ -176,13 +190,14 @@ def request_fusion(
 @router.get("", responses=problems())
 def list_fusions(
     center: CenterHere,
+    caller: Caller,
     state: FusionState | None = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[Fusion]:
     """Fusions, newest first."""
     states = [state] if state else list(FusionState)
-    found = center.fusions.find(states=states, before=cursor, limit=limit)
+    found = center.fusions.find(states=states, caller=caller, before=cursor, limit=limit)
     return Page(
         items=[Fusion.of(item) for item in found],
         next_cursor=found[-1].id if len(found) == limit else None,
@@ -190,15 +205,21 @@ def list_fusions(
 
 
 @router.get("/{fusion_id}", responses=problems(404))
-def get_fusion(fusion_id: str, center: CenterHere) -> Fusion:
+def get_fusion(fusion_id: str, center: CenterHere, caller: Caller) -> Fusion:
     """One fusion."""
-    return Fusion.of(center.fusions.get(fusion_id))
+    return Fusion.of(center.fusions.get(fusion_id, caller=caller))
 
 
 @router.post("/{fusion_id}/cancel", responses=problems(404, 409))
 def cancel_fusion(fusion_id: str, center: CenterHere, caller: Caller) -> Fusion:
     """Cancel it; a block that is being fused is finished first."""
     return Fusion.of(center.fusions.cancel(fusion_id, caller))
+
+
+@router.post("/{fusion_id}/retry", status_code=202, responses=problems(403, 404, 409))
+def retry_fusion(fusion_id: str, center: CenterHere, caller: Caller) -> Fusion:
+    """Queue a failed one again; it starts anew."""
+    return Fusion.of(center.fusions.retry(fusion_id, caller))
 
 
 @router.get(
@@ -208,17 +229,21 @@ def cancel_fusion(fusion_id: str, center: CenterHere, caller: Caller) -> Fusion:
     | {
         200: {
             "description": "Server-sent events: a Fusion whenever it changes, until it is final",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {}},
         }
     },
 )
-def fusion_events(fusion_id: str, center: CenterHere, stopping: Stopping) -> StreamingResponse:
+def fusion_events(
+    fusion_id: str, center: CenterHere, caller: Caller, stopping: Stopping
+) -> StreamingResponse:
     """Follow a fusion."""
-    center.fusions.get(fusion_id)
+    center.fusions.get(fusion_id, caller=caller)
 
     async def events() -> AsyncIterator[str]:
         states = changes(
-            lambda: center.fusions.get(fusion_id), lambda f: is_finished(f.state), stopping
+            lambda: center.fusions.get(fusion_id, caller=caller),
+            lambda f: is_finished(f.state),
+            stopping,
         )
         async for fusion in states:
             if fusion is None:

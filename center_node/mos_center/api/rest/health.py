@@ -23,9 +23,8 @@ def healthz() -> Health:
 
 @router.get("/readyz", responses={503: {"model": Problem}})
 def readyz(center: CenterHere, stopping: Stopping) -> Health:
-    """The database answers, and the process is not stopping."""
+    """The database and the blob store answer, and the process is not stopping."""
     if stopping.is_set():
         raise Unavailable("The center is stopping.", hint="Try again.")
-    center.tokens.is_open()
-    center.models.names(limit=1)
+    center.health.check()
     return Health(status="ready")

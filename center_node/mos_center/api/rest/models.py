@@ -6,17 +6,16 @@ import mimetypes
 from datetime import datetime
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Request, Response
-from pydantic import Field
+from fastapi import APIRouter, Query, Request, Response
 
 from mos_center.api.rest.context import (
-    MAX_VERSION,
     Answer,
-    Body,
     Caller,
     CenterHere,
     Cursor,
+    Filter,
     Limit,
+    Name,
     Page,
     needs_token,
     problems,
@@ -24,6 +23,7 @@ from mos_center.api.rest.context import (
 from mos_center.api.rest.files import FILE_RESPONSES, blob_response
 from mos_center.api.rest.weights import ShownWeight, show_weight
 from mos_center.domain import models
+from mos_center.domain.queries import ModelQuery, Order
 
 router = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[needs_token])
 
@@ -42,7 +42,10 @@ class File(Answer):
 
 
 class ModelVersion(Answer):
-    """One immutable version of a model."""
+    """One immutable version of a model; `owner` is the model's, "" when curators look after it.
+
+    A tombstoned version's files are not given out, and after a while no longer listed.
+    """
 
     model: str
     version: int
@@ -50,6 +53,10 @@ class ModelVersion(Answer):
     base: str
     base_digest: str
     concepts: list[FusedConcept]
+    owner: str
+    requested_by: str
+    tombstoned_at: datetime | None
+    tombstone_reason: str
     solver: models.Solver
     fusion_id: str
     build: str
@@ -73,6 +80,10 @@ class ModelVersion(Answer):
                 )
                 for item in version.concepts
             ],
+            owner=version.owner,
+            requested_by=version.requested_by,
+            tombstoned_at=version.tombstoned_at,
+            tombstone_reason=version.tombstone_reason,
             solver=version.solver,
             fusion_id=version.fusion_id,
             build=version.build,
@@ -87,59 +98,63 @@ class Model(Answer):
     """A model with all its versions, newest first."""
 
     name: str
+    owner: str
     aliases: dict[str, int]
     versions: list[ModelVersion]
 
 
-class AliasTarget(Body):
-    version: Annotated[int, Field(ge=1, le=MAX_VERSION)]
-
-
 @router.get("", responses=problems())
 def list_models(
-    center: CenterHere, limit: Limit = 100, cursor: Cursor = None
+    center: CenterHere,
+    caller: Caller,
+    q: Filter = None,
+    base: Filter = None,
+    concept: Annotated[Filter, Query(description="owner/name")] = None,
+    owner: Filter = None,
+    sort: Order = Order.NAME,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> Page[ModelVersion]:
-    """The newest version of every model, by name."""
-    names = center.models.names(after=cursor, limit=limit)
+    """The newest version of every model, of those that fit.
+
+    `q` is found in the names and words of models and their concepts.
+    """
+    query = ModelQuery(q, base, concept, owner, sort)
+    found = center.models.find(query, caller=caller, after=cursor, limit=limit)
     return Page(
-        items=[ModelVersion.of(center.models.get(name, "latest")) for name in names],
-        next_cursor=names[-1] if len(names) == limit else None,
+        items=[ModelVersion.of(item) for item in found],
+        next_cursor=found[-1].model if len(found) == limit else None,
     )
 
 
 @router.get("/{name}", responses=problems(404))
-def get_model(name: str, center: CenterHere) -> Model:
+def get_model(name: Name, center: CenterHere, caller: Caller) -> Model:
     """A model and all its versions."""
-    versions = center.models.versions(name)
+    versions = center.models.versions(name, caller=caller)
     return Model(
         name=name,
+        owner=versions[0].owner,
         aliases={alias: item.version for item in versions for alias in item.aliases},
         versions=[ModelVersion.of(item) for item in versions],
     )
 
 
 @router.get("/{name}/{revision}", responses=problems(404))
-def get_version(name: str, revision: str, center: CenterHere) -> ModelVersion:
+def get_version(name: Name, revision: Name, center: CenterHere, caller: Caller) -> ModelVersion:
     """One version; `revision` is its number or an alias."""
-    return ModelVersion.of(center.models.get(name, revision))
+    return ModelVersion.of(center.models.get(name, revision, caller=caller))
 
 
 @router.get(
     "/{name}/{revision}/files/{path:path}",
-    responses=problems(404) | FILE_RESPONSES,
+    responses=problems(404, 410) | FILE_RESPONSES,
     response_class=Response,
 )
-def get_file(name: str, revision: str, path: str, request: Request, center: CenterHere) -> Response:
+def get_file(
+    name: Name, revision: Name, path: Name, request: Request, center: CenterHere, caller: Caller
+) -> Response:
     """One file of a version, whole or in ranges."""
-    file = center.models.file(name, revision, path)
+    file = center.models.file(name, revision, path, caller=caller)
     media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
     # Only a number means the same file for ever: aliases move.
     return blob_response(request, center.blobs, file.sha256, media_type, fixed=revision.isdigit())
-
-
-@router.put("/{name}/aliases/{alias}", responses=problems(404))
-def put_alias(
-    name: str, alias: str, body: AliasTarget, center: CenterHere, caller: Caller
-) -> ModelVersion:
-    """Have an alias mean this version; returns the version."""
-    return ModelVersion.of(center.models.point(name, alias, body.version, caller))

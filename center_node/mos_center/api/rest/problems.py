@@ -8,9 +8,12 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from mos_protocol.error_catalogue import CATALOGUE
 from mos_protocol.errors import EDGES, InvalidRequest, MosError, NotFound
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+
+from mos_center.domain.request_context import request_id
 
 log = logging.getLogger(__name__)
 
@@ -20,13 +23,14 @@ MEDIA_TYPE = "application/problem+json"
 class Problem(BaseModel):
     """What went wrong, and what to do about it."""
 
-    type: str = Field(description="A stable name of the kind of problem, as a URN")
+    type: str = Field(description="Where this center explains this kind of problem")
     title: str
     status: int
     detail: str
     code: str = Field(description="The kind of problem, for programs")
     hint: str = Field(description="What to do next")
     fields: dict[str, object] = Field(description="What the message is about")
+    request_id: str = Field(description="Name it when you ask the operator: the log has it too")
 
 
 class ProblemResponse(JSONResponse):
@@ -40,17 +44,25 @@ def problem_response(
     edge = EDGES.get(error.code, EDGES[MosError.code])
     status = status or edge.http
     problem = Problem(
-        type=f"urn:mos:problem:{error.code}",
-        title=HTTPStatus(status).phrase,
+        type=f"/errors/{error.code if error.code in CATALOGUE else MosError.code}",
+        title=CATALOGUE.get(error.code, CATALOGUE[MosError.code]).title,
         status=status,
         detail=error.message,
         code=error.code,
         hint=error.hint,
         fields={key: _plain(value) for key, value in error.fields.items()},
+        request_id=request_id.get(),
     )
+    return ProblemResponse(problem.model_dump(), status, _headers(error, status) | (headers or {}))
+
+
+def _headers(error: MosError, status: int) -> dict[str, str]:
+    headers = {}
     if status == HTTPStatus.UNAUTHORIZED:
-        headers = {"WWW-Authenticate": "Bearer", **(headers or {})}
-    return ProblemResponse(problem.model_dump(), status, headers)
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(wait := error.fields.get("retry_after"), int):
+        headers["Retry-After"] = str(wait)
+    return headers
 
 
 def install_handlers(app: FastAPI) -> None:
@@ -72,7 +84,10 @@ def install_handlers(app: FastAPI) -> None:
             f"{request.method} {request.url.path}: {error.detail}.",
             hint="GET /openapi.json lists every route.",
         )
-        return problem_response(told, status=error.status_code, headers=dict(error.headers or {}))
+        # A body that is no text at all is as invalid as any other.
+        unreadable = error.status_code == HTTPStatus.BAD_REQUEST
+        status = HTTPStatus.UNPROCESSABLE_ENTITY if unreadable else error.status_code
+        return problem_response(told, status=status, headers=dict(error.headers or {}))
 
     @app.exception_handler(Exception)
     async def on_bug(request: Request, error: Exception) -> ProblemResponse:

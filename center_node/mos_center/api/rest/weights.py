@@ -10,7 +10,7 @@ from mos_protocol.part_weights import PartWeights
 from pydantic import BaseModel, Discriminator, Field, Tag
 
 from mos_center.api.rest.context import Body
-from mos_center.service.fusions import MAX_WEIGHT
+from mos_center.service.fusion_requests import MAX_WEIGHT
 
 PartWeight = Annotated[float, Field(ge=0, le=MAX_WEIGHT, allow_inf_nan=False)]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from center_steps import contents
 from concept_packages import PNG, small_layer_map, write_package
+from mos_center.domain.access import LOCAL
 from mos_center.domain.models import Submission
 from mos_center.service.center import Center
 from mos_protocol.layer_map import LayerMap
@@ -80,7 +81,7 @@ async def test_a_concept_shows_its_manifest_and_gives_out_previews_only(
 async def test_a_reviewer_sees_and_rejects_a_submission(
     running: Any, center: Center, package: Path
 ) -> None:
-    offer = center.submissions.offer((package / "manifest.json").read_bytes())
+    offer = center.submissions.offer((package / "manifest.json").read_bytes(), caller=LOCAL)
 
     listed = (await running.http.get("/v1/submissions?state=uploading")).json()
     rejected = await running.http.post(

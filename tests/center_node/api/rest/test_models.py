@@ -31,6 +31,7 @@ async def test_models_and_versions_are_shown_with_files_and_aliases(running: Any
     assert listed == {"items": [version], "next_cursor": None}
     assert model == {
         "name": "demo",
+        "owner": "local",
         "aliases": {"champion": 1, "latest": 1},
         "versions": [version],
     }

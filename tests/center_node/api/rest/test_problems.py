@@ -43,7 +43,7 @@ async def test_an_error_tells_what_came_and_what_to_do(
     problem = response.json()
     assert (response.status_code, problem["status"], problem["code"]) == (status, status, code)
     assert response.headers["content-type"] == "application/problem+json"
-    assert problem["type"] == f"urn:mos:problem:{code}"
+    assert problem["type"] == f"/errors/{code}"
     assert problem["detail"]
     assert problem["hint"]
     assert code in EDGES
@@ -53,6 +53,7 @@ async def test_an_error_tells_what_came_and_what_to_do(
     "body",
     [
         b"{no json",
+        b"\xff\xfe\x00",
         b"[]",
         b'"text"',
         b'{"model": "demo"}',

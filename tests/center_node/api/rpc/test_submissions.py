@@ -10,6 +10,7 @@ import grpc
 import pytest
 from center_steps import stored
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from mos_center.domain.access import LOCAL
 from mos_center.service.center import Center
 from mos_protocol.errors import EDGES
 from mos_protocol.manifest import MANIFEST_FILE
@@ -62,7 +63,7 @@ async def test_watching_tells_the_states_until_one_stays(
         seen.append(status.state)
         if len(seen) == 1:
             await asyncio.to_thread(
-                center.submissions.reject, status.submission_id, "no consent", "rita"
+                center.submissions.reject, status.submission_id, "no consent", LOCAL
             )
 
     assert seen == [wire.SUBMISSION_STATE_UPLOADING, wire.SUBMISSION_STATE_REJECTED]
@@ -173,7 +174,8 @@ def calls(stub: SubmissionsStub) -> dict[str, Callable[..., Any]]:
 async def test_every_call_but_health_needs_a_token_once_one_exists(
     stub: SubmissionsStub, running: Any, center: Center
 ) -> None:
-    token = center.tokens.create("ada")
+    center.members.add("ada", caller=LOCAL)
+    token, _ = center.tokens.create("ada", "laptop", caller=LOCAL)
     service = wire.DESCRIPTOR.services_by_name["Submissions"]
     assert calls(stub).keys() == {method.name for method in service.methods}
     for name, call in calls(stub).items():
