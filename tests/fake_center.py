@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import ssl
 import threading
 import time
 from concurrent import futures
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import grpc
@@ -29,6 +31,15 @@ from tiny_package import tiny_layer_map
 
 WHEN = "2026-01-02T03:04:05Z"
 TOKEN = "mos_secret_token"
+ME = {
+    "member": "ada",
+    "role": "member",
+    "scopes": ["concept:read", "concept:write"],
+    "token_id": "t0",
+    "usage": {"bytes": 1500, "concepts": 2, "jobs": 0},
+    "limits": {"bytes": None, "concepts": 10, "jobs": None},
+}
+MEMBER = {"name": "ada", "role": "admin", "trusted": True, "created_at": WHEN}
 
 
 @dataclass
@@ -44,9 +55,17 @@ class FakeCenter:
     models: dict[str, list[dict]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     fusion_steps: list[dict] = field(default_factory=list)
+    me: dict = field(default_factory=lambda: dict(ME))
+    tokens: list[dict] = field(default_factory=list)
+    join_tokens: dict[str, str] = field(default_factory=dict)
+    visibilities: dict[str, str] = field(default_factory=dict)
+    shares: dict[str, list[str]] = field(default_factory=dict)
+    aliases: dict[str, list[int]] = field(default_factory=dict)
     manifest: bytes = b""
     next_state: int = pb.SUBMISSION_STATE_APPROVED
     reason: str = ""
+    # What a worker makes of a submission while it is watched: states and reasons.
+    later: list[tuple[int, str]] = field(default_factory=list)
 
     # Faults, used up one by one.
     cut_puts: list[int] = field(default_factory=list)
@@ -56,18 +75,25 @@ class FakeCenter:
     no_events: bool = False
     ignore_range: bool = False
     absent: int = 0
+    lost_answers: int = 0
+    too_many: int = 0
     refuse_commit: MosError | None = None
     put_urls: bool = False
+    grpc_told: str = ""
 
     # What was received.
     received: list[str] = field(default_factory=list)
     requests: list[tuple[str, str, dict, bytes]] = field(default_factory=list)
     port: int = 0
     grpc_port: int = 0
+    # PEM files of the certificate and its key, and the CA of clients.
+    cert: Path | None = None
+    key: Path | None = None
+    client_ca: Path | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.cert else 'http'}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         center = self
@@ -77,12 +103,30 @@ class FakeCenter:
 
         self._http = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._http.daemon_threads = True
+        if self.cert:
+            self._http.socket = self._tls().wrap_socket(self._http.socket, server_side=True)
         self.port = self._http.server_address[1]
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
         self._grpc = grpc.server(futures.ThreadPoolExecutor(4))
         add_SubmissionsServicer_to_server(_Servicer(self), self._grpc)
-        self.grpc_port = self._grpc.add_insecure_port(f"127.0.0.1:{self.grpc_port}")
+        self.grpc_port = self._bind(f"127.0.0.1:{self.grpc_port}")
         self._grpc.start()
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.cert, self.key)
+        if self.client_ca:
+            context.load_verify_locations(self.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    def _bind(self, address: str) -> int:
+        if not self.cert:
+            return self._grpc.add_insecure_port(address)
+        pair = (self.key.read_bytes(), self.cert.read_bytes())
+        ca = self.client_ca.read_bytes() if self.client_ca else None
+        credentials = grpc.ssl_server_credentials([pair], ca, bool(ca))
+        return self._grpc.add_secure_port(address, credentials)
 
     def stop(self) -> None:
         self._http.shutdown()
@@ -163,6 +207,8 @@ class _Servicer(SubmissionsServicer):
     def Offer(self, request, context):  # noqa: N802 - the name is generated
         self._enter(context)
         manifest = parse_manifest(request.manifest)
+        if request.visibility:
+            self._fake.visibilities[manifest.concept] = request.visibility
         known = manifest.digest()[:16]
         status = self._fake.submissions.setdefault(
             known,
@@ -205,7 +251,11 @@ class _Servicer(SubmissionsServicer):
 
     def Watch(self, request, context):  # noqa: N802
         self._enter(context)
-        yield self._fake.submissions[request.submission_id]
+        status = self._fake.submissions[request.submission_id]
+        yield status
+        while self._fake.later:
+            status.state, status.reason = self._fake.later.pop(0)
+            yield status
 
 
 def _submission(status: pb.SubmissionStatus | None) -> dict | None:
@@ -242,7 +292,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
+    def do_PATCH(self) -> None:
+        self.do_POST()
+
+    def do_DELETE(self) -> None:
+        self.do_POST()
+
     def do_PUT(self) -> None:
+        if not self.path.startswith("/put/"):
+            self.do_POST()
+            return
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         assert "Authorization" not in self.headers
         self.fake.requests.append(("PUT", self.path, dict(self.headers), b""))
@@ -260,7 +319,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
             return
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if fake.too_many:
+            fake.too_many -= 1
+            self._problem(429, "rate_limited", "Too many calls.", "Wait.", {"Retry-After": "7"})
+        elif path == "/v1/join":
+            self._join(json.loads(body))
+        elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._problem(401, "unauthenticated", "No valid token came.", "Ask for one.")
         elif match := re.fullmatch(r"/v1/models/([^/]+)/(\w+)/files/(.+)", path):
             self._file(*match.groups())
@@ -268,6 +332,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._events(match[1])
         elif match := re.fullmatch(r"/v1/bases/tiny/prior/(.+)", path):
             self._send(200, fake.prior[match[1]])
+        elif self.command != "GET" and self._change(path, json.loads(body or b"null")):
+            pass
         elif self.command == "POST" and path == "/v1/fusions":
             self._json(202, self._new_fusion(json.loads(body)))
         else:
@@ -276,6 +342,91 @@ class _Handler(BaseHTTPRequestHandler):
                 self._problem(404, "not_found", f"Nothing at {path}.", "Look again.")
             else:
                 self._json(200, found)
+
+    def _join(self, body: dict) -> None:
+        """Each of `join_tokens` is good for the member that it names, once; "" for any name."""
+        fake = self.fake
+        if body["token"] not in fake.join_tokens:
+            self._problem(401, "unauthenticated", "Somebody joined with this token already.", "")
+            return
+        member = fake.join_tokens.pop(body["token"]) or body["name"]
+        if fake.lost_answers:
+            fake.lost_answers -= 1
+            self.close_connection = True
+            self.connection.close()
+            return
+        welcome = {"member": member, "role": "member", "token": TOKEN, "token_id": "t0"}
+        self._json(201, {**welcome, "scopes": ["concept:read", "concept:write"]})
+
+    def _change(self, path: str, body: dict | None) -> bool:
+        """Answer what changes concepts, models, tokens, members; whether it was one of those."""
+        fake = self.fake
+        if self.command == "POST" and path == "/v1/tokens":
+            token = {"id": f"t{len(fake.tokens) + 1}", "member": "ada", "created_at": WHEN}
+            fake.tokens.append({**token, "name": body["name"], "scopes": body.get("scopes", [])})
+            self._json(201, {**fake.tokens[-1], "token": "mos_new"})
+        elif match := re.fullmatch(r"/v1/tokens/(\w+)", path):
+            fake.tokens = [token for token in fake.tokens if token["id"] != match[1]]
+            self._send(204, b"")
+        elif path == "/v1/invitations":
+            invitation = {"id": "i1", "name": None, "expires_at": WHEN, "token": "mos_join_new"}
+            self._json(201, {**invitation, **body})
+        elif match := re.fullmatch(r"/v1/concepts/([^/]+/[^/]+)", path):
+            fake.visibilities[match[1]] = body["visibility"]
+            self._json(200, self._overview(match[1]))
+        elif match := re.fullmatch(r"/v1/concepts/([^/]+/[^/]+)/shares/(.+)", path):
+            shares = fake.shares.setdefault(match[1], [])
+            (shares.append if self.command == "PUT" else shares.remove)(match[2])
+            self._json(200, self._overview(match[1]))
+        elif match := re.fullmatch(r"/v1/concepts/(.+)/(\d+)/withdraw", path):
+            self._json(200, self._withdrawn(match[1], int(match[2]), body["reason"]))
+        elif match := re.fullmatch(r"/v1/models/(.+)/aliases/(.+)/rollback", path):
+            fake.aliases["@".join(match.groups())].pop()
+            self._json(
+                200, self._version(match[1], str(fake.aliases["@".join(match.groups())][-1]))
+            )
+        elif match := re.fullmatch(r"/v1/models/(.+)/aliases/(.+)", path):
+            fake.aliases.setdefault("@".join(match.groups()), []).append(body["version"])
+            self._json(200, self._version(match[1], str(body["version"])))
+        elif match := re.fullmatch(r"/v1/models/(.+)/(.+)/refusion", path):
+            again = {"model": match[1], "base": "tiny", "solver": "lbfgs", "concepts": []}
+            self._json(202, self._new_fusion(again))
+        elif match := re.fullmatch(r"/v1/fusions/(.+)/retry", path):
+            fake.fusions[match[1]]["state"] = "queued"
+            self._json(202, fake.fusions[match[1]])
+        elif match := re.fullmatch(r"/v1/submissions/(.+)/(approve|reject)", path):
+            status = fake.submissions[match[1]]
+            status.state = 4 if match[2] == "approve" else 5
+            status.reason = (body or {}).get("reason", "")
+            self._json(200, _submission(status))
+        else:
+            return False
+        return True
+
+    def _overview(self, name: str) -> dict:
+        fake = self.fake
+        versions = [item for item in fake.concepts if item["name"] == name]
+        return {
+            "name": name,
+            "owner": name.split("/")[0],
+            "visibility": fake.visibilities.get(name, "private"),
+            "shares": fake.shares.get(name, []),
+            "versions": versions,
+        }
+
+    def _withdrawn(self, name: str, version: int, reason: str) -> dict:
+        (concept,) = [
+            item
+            for item in self.fake.concepts
+            if (item["name"], item["version"]) == (name, version)
+        ]
+        concept.update(state="withdrawn", reason=reason)
+        affected = [
+            {"model": item["model"], "version": item["version"], "refusion": "/v1/…"}
+            for versions in self.fake.models.values()
+            for item in versions
+        ]
+        return {"concept": concept, "affected": affected, "ended_fusions": []}
 
     def _look_up(self, path: str, query: dict) -> object | None:
         fake = self.fake
@@ -291,7 +442,7 @@ class _Handler(BaseHTTPRequestHandler):
         fixed = {
             "/v1/center": {
                 "version": "0.1.0",
-                "grpc": f"127.0.0.1:{fake.grpc_port}",
+                "grpc": fake.grpc_told or f"127.0.0.1:{fake.grpc_port}",
                 "worker": True,
             },
             "/v1/bases": {"items": [base], "next_cursor": None},
@@ -301,6 +452,9 @@ class _Handler(BaseHTTPRequestHandler):
                 "next_cursor": None,
             },
             "/v1/fusions": {"items": list(fake.fusions.values()), "next_cursor": None},
+            "/v1/tokens": {"items": fake.tokens, "next_cursor": None},
+            "/v1/members": {"items": [MEMBER], "next_cursor": None},
+            "/v1/me": fake.me,
         }
         if path in fixed:
             return fixed[path]
@@ -312,8 +466,20 @@ class _Handler(BaseHTTPRequestHandler):
         if match := re.fullmatch(r"/v1/fusions/([^/]+)/cancel", path):
             fake.fusions[match[1]]["state"] = "cancelled"
             return fake.fusions[match[1]]
+        if path == "/v1/submissions":
+            found = [_submission(item) for item in fake.submissions.values()]
+            items = [item for item in found if query.get("state", item["state"]) == item["state"]]
+            return {"items": items, "next_cursor": None}
         if match := re.fullmatch(r"/v1/submissions/([^/]+)", path):
             return _submission(fake.submissions.get(match[1]))
+        if match := re.fullmatch(r"/v1/concepts/(.+)/(\d+)/models", path):
+            return {"items": [one for item in fake.models.values() for one in item]}
+        if match := re.fullmatch(r"/v1/models/(.+)/(\w+)/lineage", path):
+            version = self._version(*match.groups())
+            ingredients = [{**item, "state": "withdrawn"} for item in version["concepts"]]
+            return {**version, "concepts": ingredients}
+        if match := re.fullmatch(r"/v1/concepts/([^/]+/[^/]+)", path):
+            return self._overview(match[1])
         if match := re.fullmatch(r"/v1/concepts/(.+)/(\d+)", path):
             return self._concept(match[1], int(match[2]))
         if match := re.fullmatch(r"/v1/models/([^/]+)/(\w+)", path):
@@ -366,6 +532,9 @@ class _Handler(BaseHTTPRequestHandler):
             "lbfgs_steps": request.get("lbfgs_steps"),
             "refine_rounds": request.get("refine_rounds", 0),
             "exports": request.get("exports", []),
+            "priority": request.get("priority", "normal"),
+            "requested_by": "ada",
+            "queue_position": 3,
             "state": "queued",
             "progress": {"done": 0, "total": 2, "message": ""},
             "error": None,
@@ -421,7 +590,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.wfile.write(data[start:])
 
-    def _problem(self, status: int, code: str, detail: str, hint: str) -> None:
+    def _problem(
+        self, status: int, code: str, detail: str, hint: str, headers: dict | None = None
+    ) -> None:
         body = {
             "type": f"urn:mos:{code}",
             "title": code,
@@ -431,13 +602,21 @@ class _Handler(BaseHTTPRequestHandler):
             "hint": hint,
             "fields": {},
         }
-        self._json(status, body, "application/problem+json")
+        self._send(status, json.dumps(body).encode(), "application/problem+json", headers)
 
-    def _json(self, status: int, body: object, kind: str = "application/json") -> None:
-        self._send(status, json.dumps(body).encode(), kind)
+    def _json(self, status: int, body: object) -> None:
+        self._send(status, json.dumps(body).encode(), "application/json")
 
-    def _send(self, status: int, body: bytes, kind: str = "application/octet-stream") -> None:
+    def _send(
+        self,
+        status: int,
+        body: bytes,
+        kind: str = "application/octet-stream",
+        headers: dict | None = None,
+    ) -> None:
         self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

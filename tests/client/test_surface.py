@@ -10,21 +10,32 @@ TUNING = {"LearningRates", "PackageOptions", "TuneProgress", "TuningSettings", "
 
 def test_the_public_surface_is_this_and_no_more():
     assert set(mos_client.__all__) - TUNING == {
+        "AliasMove",
         "Backoff",
         "Base",
         "CenterInfo",
         "Concept",
         "ConceptDetail",
+        "ConceptOverview",
         "Fusion",
         "FusionState",
+        "Invitation",
+        "Lineage",
+        "Me",
+        "Member",
         "ModelFile",
         "ModelVersion",
+        "NewToken",
         "PartWeights",
         "Session",
         "Submission",
         "SubmissionState",
+        "Tls",
+        "Token",
         "TransferProgress",
         "WeightedConcept",
+        "Welcome",
+        "Withdrawn",
     }
     assert set(mos_client.__all__) - TUNING == set(mos_client.session.__all__)
 

@@ -4,43 +4,65 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mos_client.cli import (
+    concepts,
     export,
     failures,
+    fusion_changes,
     fusions,
     importing,
+    joining,
+    members,
+    model_versions,
     models,
     packages,
     registry,
+    reviews,
     sampling,
+    tokens,
     tuning,
 )
-from mos_client.cli.invocation import Invocation
+from mos_client.cli.invocation import Certificates, Invocation
 
 app = typer.Typer(
     name="mos-client",
     help="Tune concepts of a diffusion model here, have them fused at a center, use the result.",
+    epilog="Exit codes: 0 done, 1 failed, 2 invalid, 3 package refused, 4 conflict, 5 not found or "
+    "withdrawn, 6 not allowed, 7 try again later, 8 fusion failed, 9 quota used up, "
+    "130 interrupted; docs/errors.md explains them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("join")(joining.join)
+app.command("whoami")(joining.whoami)
+app.command("logout")(joining.logout)
+app.command("centers")(joining.centers)
+app.add_typer(tokens.app, name="token")
 app.command("tune")(tuning.tune)
 app.command("import")(importing.import_lora)
 app.add_typer(packages.app, name="package")
 app.command("submit")(packages.submit)
 app.command("concepts")(registry.concepts)
+app.add_typer(concepts.app, name="concept")
 app.command("bases")(registry.bases)
 app.command("fuse")(fusions.fuse)
 app.command("fusions")(fusions.fusions)
+app.add_typer(fusion_changes.app, name="fusion")
 app.command("models")(models.models)
+app.add_typer(model_versions.app, name="model")
 app.command("pull")(models.pull)
 app.command("export")(export.export)
 app.command("sample")(sampling.sample)
+app.add_typer(reviews.app, name="review")
+app.add_typer(members.app, name="member")
+app.command("invite")(members.invite)
 
 
 def _version(wanted: bool) -> None:
@@ -56,13 +78,35 @@ def options(
     context: typer.Context,
     center: Annotated[
         str | None,
-        typer.Option(envvar="MOS_CENTER", metavar="URL", help="The center's address."),
+        typer.Option(
+            envvar="MOS_CENTER", metavar="URL", help="The center's address (the one joined)."
+        ),
     ] = None,
     token: Annotated[
         str | None,
         typer.Option(
             envvar="MOS_TOKEN", metavar="TOKEN", show_default=False, help="The token for it."
         ),
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(envvar="MOS_CA", metavar="FILE", help="The center's own CA (PEM)."),
+    ] = None,
+    client_cert: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="MOS_CLIENT_CERT",
+            metavar="FILE",
+            help="Your certificate, for centers that ask for one (PEM).",
+        ),
+    ] = None,
+    client_key: Annotated[
+        Path | None,
+        typer.Option(envvar="MOS_CLIENT_KEY", metavar="FILE", help="Its private key (PEM)."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(envvar="MOS_CONFIG_DIR", metavar="DIR", help="Where joined centers are kept."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON documents instead of tables.")
@@ -73,7 +117,8 @@ def options(
     ] = False,
 ) -> None:
     """Tune concepts of a diffusion model here, have them fused at a center, use the result."""
-    context.obj = Invocation(center, token, as_json)
+    certificates = Certificates(ca, client_cert, client_key)
+    context.obj = Invocation(center, token, as_json, certificates, config)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

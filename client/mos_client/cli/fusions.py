@@ -12,10 +12,18 @@ from mos_protocol.part_weights import PartWeights, numbers_by_part
 
 from mos_client.cli.invocation import CenterOption, JsonOption, TokenOption, invocation
 from mos_client.cli.progress import ProgressLine
-from mos_client.cli.tables import facts, moment, table
+from mos_client.cli.tables import duration, facts, moment, table
 
 if TYPE_CHECKING:
     from mos_client.session import Fusion, Session, WeightedConcept
+
+
+class Priority(StrEnum):
+    """Which fusions go first."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
 
 
 class Solver(StrEnum):
@@ -70,6 +78,9 @@ def fuse(
         list[Export] | None,
         typer.Option(help="Publish it in a format of other tools too; once per format."),
     ] = None,
+    priority: Annotated[
+        Priority | None, typer.Option(help="Which go first (normal); high is for curators.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it is published.")] = False,
     center: CenterOption = None,
     token: TokenOption = None,
@@ -91,10 +102,11 @@ def fuse(
             lbfgs_steps=steps or None,
             refine_rounds=refine_rounds,
             exports=[item.value for item in export or []],
+            priority=priority.value if priority else None,
         )
         if wait:
             fusion = follow(session, fusion)
-    call.print(fusion.model_dump(mode="json"), _outcome(fusion))
+    call.print(fusion.model_dump(mode="json"), outcome(fusion))
 
 
 def fusions(
@@ -156,7 +168,8 @@ def follow(session: Session, fusion: Fusion) -> Fusion:
     return fusion
 
 
-def _outcome(fusion: Fusion) -> str:
+def outcome(fusion: Fusion) -> str:
+    """One line on where a fusion stands, and what comes next."""
     if fusion.state == "published":
         ref = f"{fusion.model}@{fusion.model_version}"
         return f"{ref} is published. Fetch it: mos-client pull {ref} --out {fusion.model}"
@@ -173,13 +186,25 @@ def _list(found: list[Fusion]) -> str:
             f"{item.model}@{item.model_version}" if item.model_version else item.model,
             item.state.value,
             f"{item.progress.done}/{item.progress.total}",
+            _time_left(item),
+            item.priority,
             item.solver,
             ", ".join(concept.ref for concept in item.concepts),
             moment(item.created_at),
         )
         for item in found
     ]
-    heads = ("FUSION", "MODEL", "STATE", "DONE", "SOLVER", "CONCEPTS", "REQUESTED")
+    heads = (
+        "FUSION",
+        "MODEL",
+        "STATE",
+        "DONE",
+        "LEFT",
+        "PRIORITY",
+        "SOLVER",
+        "CONCEPTS",
+        "REQUESTED",
+    )
     return table(heads, rows, "No fusion was asked for yet: `mos-client fuse` does.")
 
 
@@ -201,11 +226,23 @@ def _description(fusion: Fusion) -> str:
             ("state", fusion.state.value),
             ("done", f"{fusion.progress.done} of {fusion.progress.total}"),
             ("now", fusion.progress.message),
+            ("left", _time_left(fusion)),
+            ("priority", fusion.priority),
+            ("attempts", str(fusion.attempts) if fusion.attempts > 1 else ""),
             ("error", f"{error.message} {error.hint}".strip() if error else ""),
+            ("requested by", fusion.requested_by),
             ("requested", moment(fusion.created_at)),
+            ("started", moment(fusion.started_at) if fusion.started_at else ""),
             ("finished", moment(fusion.finished_at) if fusion.finished_at else ""),
         )
     )
+
+
+def _time_left(fusion: Fusion) -> str:
+    """How long it still takes, or how many come first."""
+    if fusion.seconds_left is not None:
+        return f"~{duration(fusion.seconds_left)}"
+    return f"number {fusion.queue_position} in the queue" if fusion.queue_position else ""
 
 
 def _by_part(numbers: Mapping[str, float] | None) -> str:

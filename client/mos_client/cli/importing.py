@@ -10,6 +10,7 @@ import typer
 from mos_protocol.errors import InvalidRequest
 from mos_protocol.names import parse_words
 
+from mos_client.cli.concepts import VisibilityOption
 from mos_client.cli.invocation import (
     CenterOption,
     JsonOption,
@@ -26,7 +27,12 @@ from mos_client.cli.package_options import (
 )
 from mos_client.cli.packages import finish
 from mos_client.cli.progress import ProgressLine
-from mos_client.cli.tuning_base import check_base, check_words, registered_base
+from mos_client.cli.tuning_base import (
+    check_base,
+    check_may_upload,
+    check_words,
+    registered_base,
+)
 
 WHAT = "What to import"
 HOW = "What its words mean, and how it is recorded"
@@ -138,6 +144,7 @@ def import_lora(
     consent: ConsentOption = "",
     description: DescriptionOption = "",
     upload: UploadOption = False,
+    visibility: VisibilityOption = None,
     center: CenterOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
@@ -147,6 +154,8 @@ def import_lora(
     check_words(concept, word)
     _check_files(file, embedding, images)
     check_base(call, base, upload=upload)
+    if upload:
+        check_may_upload(call, concept)
     registered = registered_base(call, base) if upload else None
 
     from mos_client.loading import hush_libraries
@@ -180,7 +189,7 @@ def import_lora(
     package = out or Path(concept.replace("/", "-"))
     with ProgressLine("importing") as line:
         import_concept(settings, package, tell=line.say)
-    finish(call, package, upload=upload)
+    finish(call, package, upload=upload, visibility=visibility)
 
 
 def _check_files(file: Path, embedding: Path | None, images: Path | None) -> None:

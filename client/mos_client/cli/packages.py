@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from mos_protocol.errors import InvalidPackage, InvalidRequest
 
+from mos_client.cli.concepts import VisibilityOption
 from mos_client.cli.invocation import (
     CenterOption,
     Invocation,
@@ -66,21 +67,24 @@ def submit(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until the center has decided about it.")
     ] = False,
+    visibility: VisibilityOption = None,
     center: CenterOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring a package to the center. Run it again to resume; what arrived is not sent twice."""
     call = invocation(context, center, token, as_json)
-    submission = send(call, package, wait=wait)
+    submission = send(call, package, wait=wait, visibility=visibility)
     call.print(submission.model_dump(mode="json"), outcome(submission))
 
 
-def send(call: Invocation, package: Path, *, wait: bool = False) -> Submission:
+def send(
+    call: Invocation, package: Path, *, wait: bool = False, visibility: str | None = None
+) -> Submission:
     """Upload with a bar; raises `InvalidPackage` when the center rejected the package."""
     with call.session() as session:
         with ProgressLine("uploading") as line:
-            submission = session.submit(package, line.transfer)
+            submission = session.submit(package, line.transfer, visibility=visibility)
         while wait and submission.state == "pending_review":
             submission = session.submission(submission.id)
             time.sleep(REVIEW_SECONDS)
@@ -96,7 +100,7 @@ def outcome(submission: Submission) -> str:
     return f"{submission.ref} is at the center: {submission.state.value.replace('_', ' ')}."
 
 
-def finish(call: Invocation, package: Path, *, upload: bool) -> None:
+def finish(call: Invocation, package: Path, *, upload: bool, visibility: str | None = None) -> None:
     """Upload a package that was just written, if asked, and print what there is now."""
     from mos_protocol.manifest import read_manifest
 
@@ -114,7 +118,7 @@ def finish(call: Invocation, package: Path, *, upload: bool) -> None:
         result["skipped"] = manifest.source.skipped
     text = f"{manifest.concept} is in {package}."
     if upload:
-        submission = send(call, package)
+        submission = send(call, package, visibility=visibility)
         result["submission"] = submission.model_dump(mode="json")
         text += f"\n{outcome(submission)}"
     else:
@@ -132,7 +136,7 @@ def _checked(call: Invocation, package: Path, base: str | None) -> Manifest:
         from mos_protocol.package import check_package
 
         return check_package(package, layer_map_of(base))
-    if call.center:
+    if call.has_center:
         with call.session() as session:
             return session.check(package)
     raise InvalidRequest(

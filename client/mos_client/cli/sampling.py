@@ -84,7 +84,7 @@ def model_folder(call: Invocation, model: str, cache: Path | None = None) -> Pat
     """The folder `model`, or the center's model fetched into `cache` (None: the user's own)."""
     if Path(model).is_dir():
         return Path(model)
-    if not call.center:
+    if not call.has_center:
         raise InvalidRequest(
             f"There is no model folder {model!r} here.",
             hint="For a model at a center, give --center URL.",

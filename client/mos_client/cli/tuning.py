@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from mos_protocol.names import parse_words
 
+from mos_client.cli.concepts import VisibilityOption
 from mos_client.cli.invocation import (
     CenterOption,
     JsonOption,
@@ -28,6 +29,7 @@ from mos_client.cli.packages import finish
 from mos_client.cli.progress import ProgressLine
 from mos_client.cli.tables import duration
 from mos_client.cli.tuning_base import (
+    check_may_upload,
     check_places,
     check_words,
     load_prior,
@@ -202,6 +204,7 @@ def tune(
     consent: ConsentOption = "",
     description: DescriptionOption = "",
     upload: UploadOption = False,
+    visibility: VisibilityOption = None,
     center: CenterOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
@@ -210,6 +213,8 @@ def tune(
     call = invocation(context, center, token, as_json)
     check_words(name, word)
     check_places(call, data, base, upload=upload)
+    if upload:
+        check_may_upload(call, name)
     penalised = prior_penalty > 0
     registered = registered_base(call, base) if needs_center(upload, penalised, prior) else None
 
@@ -262,7 +267,7 @@ def tune(
             ),
             restart=restart,
         )
-    finish(call, package, upload=upload)
+    finish(call, package, upload=upload, visibility=visibility)
 
 
 class TuneReporter:

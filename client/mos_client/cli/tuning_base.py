@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mos_protocol.errors import InvalidRequest
+from mos_protocol.errors import InvalidRequest, PermissionDenied
 from mos_protocol.names import check_slug, parse_concept_name, parse_words
 
 from mos_client.cli.invocation import Invocation
@@ -13,6 +13,8 @@ from mos_client.cli.invocation import Invocation
 if TYPE_CHECKING:
     from mos_client.session import Base
     from mos_client.tuning.penalty import Prior
+
+WRITE = "concept:write"
 
 
 def check_words(name: str, word: str) -> None:
@@ -30,14 +32,14 @@ def check_places(call: Invocation, data: Path, base: str, *, upload: bool) -> No
 
 def check_base(call: Invocation, base: str, *, upload: bool) -> None:
     """Refuse a base that is not here, and an upload to nowhere. Raises `InvalidRequest`."""
-    if upload and not call.center:
+    if upload and not call.has_center:
         raise InvalidRequest(
             "No center is named to upload to.", hint="Give --center http://host:8000."
         )
     if Path(base).is_dir() or "/" in base:
         return
     known = None
-    if call.center:
+    if call.has_center:
         check_slug(base, "base name")
         with call.session() as session:
             known = next((item for item in session.bases() if item.name == base), None)
@@ -51,6 +53,26 @@ def check_base(call: Invocation, base: str, *, upload: bool) -> None:
         "weights here, and a center does not hand them out.",
         hint="Get the model from its publisher and give its folder or hub id: --base DIR.",
     )
+
+
+def check_may_upload(call: Invocation, name: str) -> None:
+    """Refuse a concept that the center would not take from this member, before hours of tuning.
+
+    Raises `PermissionDenied`.
+    """
+    owner = parse_concept_name(name).owner
+    with call.session() as session:
+        me = session.me()
+    if me.role != "admin" and me.member != owner:
+        raise PermissionDenied(
+            f"{name} would belong to {owner}, and you are {me.member} at this center.",
+            hint=f"Name the concept {me.member}/…, or leave --upload out.",
+        )
+    if WRITE not in me.scopes:
+        raise PermissionDenied(
+            f"Your token is not good for uploads: it lacks the scope {WRITE}.",
+            hint=f"Make one: `mos-client token create NAME --scope {WRITE}`.",
+        )
 
 
 def needs_center(upload: bool, penalised: bool, prior: Path | None) -> bool:

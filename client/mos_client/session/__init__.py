@@ -3,6 +3,8 @@
 from mos_protocol.part_weights import PartWeights
 
 from mos_client.session.client import Session
+from mos_client.session.member_results import Invitation, Me, Member, NewToken, Token, Welcome
+from mos_client.session.registry_results import AliasMove, ConceptOverview, Lineage, Withdrawn
 from mos_client.session.results import (
     Base,
     CenterInfo,
@@ -18,21 +20,33 @@ from mos_client.session.results import (
     WeightedConcept,
 )
 from mos_client.session.retry import Backoff
+from mos_client.session.tls import Tls
 
 __all__ = [
+    "AliasMove",
     "Backoff",
     "Base",
     "CenterInfo",
     "Concept",
     "ConceptDetail",
+    "ConceptOverview",
     "Fusion",
     "FusionState",
+    "Invitation",
+    "Lineage",
+    "Me",
+    "Member",
     "ModelFile",
     "ModelVersion",
+    "NewToken",
     "PartWeights",
     "Session",
     "Submission",
     "SubmissionState",
+    "Tls",
+    "Token",
     "TransferProgress",
     "WeightedConcept",
+    "Welcome",
+    "Withdrawn",
 ]

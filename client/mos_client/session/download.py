@@ -19,7 +19,7 @@ from mos_protocol.errors import Conflict, InvalidRequest, MosError, Unavailable
 from mos_protocol.manifest import sha256_of
 
 from mos_client.session.results import ModelFile, ModelVersion, TransferProgress
-from mos_client.session.retry import Backoff, Patience
+from mos_client.session.retry import PASSING, Backoff, Patience
 from mos_client.session.upload import OnTransfer, ignore_transfer
 
 RECORD = ".mos-model.json"
@@ -108,7 +108,7 @@ class Download:
             before = _size(part)
             try:
                 self._read_on(file, part)
-            except Unavailable as error:
+            except PASSING as error:
                 if _size(part) > before:
                     patience.restore()
                 patience.lose(error)

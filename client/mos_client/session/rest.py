@@ -2,34 +2,65 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import httpx
 from mos_protocol.errors import (
-    EDGES,
     InvalidRequest,
     MosError,
     NotFound,
+    RateLimited,
     Unavailable,
-    error_class,
-    rebuild,
 )
 from pydantic import BaseModel, ValidationError
+
+from mos_client.session.problems import problem_of, store_problem
+from mos_client.session.request_id import REQUEST_ID, new_request_id
+from mos_client.session.retry import Backoff, retrying
+from mos_client.session.tls import Tls, tls_problem
 
 Answer = TypeVar("Answer", bound=BaseModel)
 PAGE = 100
 RANGE_NOT_SATISFIABLE = 416
+IDEMPOTENCY_KEY = "Idempotency-Key"
+BROKEN_TLS_HINT = (
+    "Try again. If the center lets in only clients that have a certificate, set MOS_CLIENT_CERT "
+    "and MOS_CLIENT_KEY."
+)
 
 
 class RestClient:
-    """JSON over HTTP to one center. Raises `MosError`s only."""
+    """JSON over HTTP to one center. Raises `MosError`s only.
 
-    def __init__(self, center: str, token: str | None, timeout: float) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+    A center that wants fewer calls is given the time it asks for. Changes are made once, however
+    often they have to be sent.
+    """
+
+    def __init__(
+        self,
+        center: str,
+        token: str | None,
+        timeout: float,
+        backoff: Backoff | None = None,
+        tls: Tls | None = None,
+    ) -> None:
+        self._backoff = backoff or Backoff()
+        self.request_id = new_request_id()
+        headers = {REQUEST_ID: self.request_id}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         self.url = center_url(center)
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
+        tls = tls or Tls()
+        is_https = self.url.startswith("https:")
+        verify = tls.context() if is_https else True
+        # Some servers hang up on a client without a certificate before they say so.
+        self._broken_hint = "Try again." if tls.cert or not is_https else BROKEN_TLS_HINT
+        self._http = httpx.Client(
+            base_url=self.url, headers=headers, timeout=timeout, verify=verify
+        )
 
     def close(self) -> None:
         self._http.close()
@@ -40,11 +71,31 @@ class RestClient:
         """GET one JSON document as `answer`."""
         return self._parse(answer, self._call("GET", path, params=params).content)
 
-    def post(
-        self, answer: type[Answer], path: str, body: object, headers: Mapping[str, str]
+    def change(
+        self,
+        method: str,
+        answer: type[Answer],
+        path: str,
+        body: object = None,
+        key: str | None = "",
     ) -> Answer:
-        """POST `body` as JSON and read the reply as `answer`."""
-        return self._parse(answer, self._call("POST", path, json=body, headers=headers).content)
+        """Send a change, `body` as JSON, and read the reply as `answer`.
+
+        It is sent again, under the same key, when the connection or the center broke off. The key
+        is a new one when it is "", and left out when it is None.
+        """
+        return self._parse(answer, self._change(method, path, body, key).content)
+
+    def remove(self, path: str) -> None:
+        """DELETE what is at `path`."""
+        self._change("DELETE", path, None, "")
+
+    def _change(self, method: str, path: str, body: object, key: str | None) -> httpx.Response:
+        headers = {} if key is None else {IDEMPOTENCY_KEY: key or uuid.uuid4().hex}
+        options = {} if body is None else {"json": body}
+        return retrying(
+            lambda: self._call(method, path, headers=headers, **options), self._backoff.few()
+        )
 
     def pages(
         self, answer: type[Answer], path: str, params: Mapping[str, Any] | None = None
@@ -70,11 +121,14 @@ class RestClient:
         options: dict[str, Any] = {"timeout": timeout} if timeout else {}
         with (
             self._told_as_mos_errors(),
-            self._http.stream("GET", path, headers=dict(headers), **options) as response,
+            # A file may come straight from the center's store; the token does not go there.
+            self._http.stream(
+                "GET", path, headers=dict(headers), follow_redirects=True, **options
+            ) as response,
         ):
             if not response.is_success and response.status_code != RANGE_NOT_SATISFIABLE:
                 response.read()
-                raise problem_of(response)
+                raise store_problem(response) if response.history else problem_of(response)
             yield response
 
     def events(self, path: str, timeout: float) -> Iterator[str]:
@@ -99,6 +153,11 @@ class RestClient:
         return self._parse(answer, text.encode())
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return retrying(
+            lambda: self._call_once(method, path, **options), self._backoff, (RateLimited,)
+        )
+
+    def _call_once(self, method: str, path: str, **options: Any) -> httpx.Response:
         with self._told_as_mos_errors():
             response = self._http.request(method, path, **options)
         if not response.is_success:
@@ -110,7 +169,7 @@ class RestClient:
         try:
             yield
         except httpx.ConnectError as error:
-            raise Unavailable(
+            raise tls_problem(self.url, str(error)) or Unavailable(
                 f"No center answers at {self.url} ({error}).",
                 hint="Start it with `mos-center serve`, or check --center / MOS_CENTER.",
             ) from None
@@ -119,8 +178,8 @@ class RestClient:
                 f"The center at {self.url} did not answer in time.", hint="Try again."
             ) from None
         except httpx.RequestError as error:
-            raise Unavailable(
-                f"The connection to {self.url} broke ({error}).", hint="Try again."
+            raise tls_problem(self.url, str(error)) or Unavailable(
+                f"The connection to {self.url} broke ({error}).", hint=self._broken_hint
             ) from None
 
     def _parse(self, answer: type[Answer], content: bytes) -> Answer:
@@ -166,31 +225,3 @@ def center_url(text: str) -> str:
             f"{text!r} is no address of a center.", hint="Write it as http://host:8000."
         )
     return url
-
-
-def problem_of(response: httpx.Response) -> MosError:
-    """The error that an HTTP reply tells: its problem+json, or what its status means."""
-    try:
-        body = response.json()
-    except ValueError:
-        body = {}
-    if isinstance(body, dict) and isinstance(body.get("code"), str):
-        fields = body.get("fields")
-        return rebuild(
-            body["code"],
-            str(body.get("detail") or body.get("title") or body["code"]),
-            hint=str(body.get("hint") or ""),
-            fields=fields if isinstance(fields, dict) else {},
-        )
-    status = response.status_code
-    message = f"{response.request.url} answered {status} {response.reason_phrase}."
-    return error_class(_CODES.get(status, _family(status)))(message)
-
-
-def _family(status: int) -> str:
-    return "unavailable" if status in (429, 502, 504) else "internal"
-
-
-_CODES: dict[int, str] = {}
-for _code, _edge in EDGES.items():
-    _CODES.setdefault(_edge.http, _code)

@@ -15,11 +15,13 @@ from mos_protocol.part_weights import PartWeights
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """What a center sends; fields that this client does not know are left out."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
 
-class CenterInfo(_Answer):
+class CenterInfo(Answer):
     """A center's version, where its gRPC service listens, and whether it runs a worker."""
 
     version: str
@@ -27,14 +29,14 @@ class CenterInfo(_Answer):
     worker: bool = True
 
 
-class StoredFile(_Answer):
+class StoredFile(Answer):
     """A file by content: sha256 and size in bytes."""
 
     sha256: str
     size: int
 
 
-class Base(_Answer):
+class Base(Answer):
     """A base model that a center has registered; `prior` maps blocks to their moments files."""
 
     name: str
@@ -43,7 +45,7 @@ class Base(_Answer):
     prior: dict[str, StoredFile] = Field(default_factory=dict)
 
 
-class Concept(_Answer):
+class Concept(Answer):
     """One version of a concept as the center lists it."""
 
     name: str
@@ -56,6 +58,10 @@ class Concept(_Answer):
     submission_id: str
     created_at: datetime
     rank: int
+    licence: str = ""
+    consent: str = ""
+    reason: str = ""
+    withdrawn_at: datetime | None = None
     manifest_digest: str = ""
     previews: tuple[str, ...] = ()
 
@@ -86,7 +92,7 @@ class SubmissionState(StrEnum):
         return self not in (SubmissionState.UPLOADING, SubmissionState.VALIDATING)
 
 
-class Submission(_Answer):
+class Submission(Answer):
     """Where a concept package stands at the center; `version` once it passed validation."""
 
     id: str
@@ -123,7 +129,7 @@ class FusionState(StrEnum):
         return self in (FusionState.PUBLISHED, FusionState.FAILED, FusionState.CANCELLED)
 
 
-class FusionProgress(_Answer):
+class FusionProgress(Answer):
     """How far a fusion is: `done` of `total` blocks, and what is being done."""
 
     done: int = 0
@@ -131,7 +137,7 @@ class FusionProgress(_Answer):
     message: str = ""
 
 
-class Failure(_Answer):
+class Failure(Answer):
     """Why a fusion failed."""
 
     code: str
@@ -146,7 +152,7 @@ def _read_weights(value: object) -> PartWeights:
         raise ValueError(error.message) from None
 
 
-class FusedConcept(_Answer):
+class FusedConcept(Answer):
     """One concept of a fusion or of a model version, with its weights."""
 
     name: str
@@ -163,9 +169,10 @@ class FusedConcept(_Answer):
         return f"{self.name}@{self.version}"
 
 
-class Fusion(_Answer):
+class Fusion(Answer):
     """A requested fusion; `model_version` is set once it is published.
 
+    `queue_position` counts from 1 while it waits, `seconds_left` is an estimate while it runs.
     `ridge` and `lbfgs_steps` are by part, None where the solver has no use for them.
     """
 
@@ -180,14 +187,20 @@ class Fusion(_Answer):
     refine_rounds: int = 0
     exports: tuple[str, ...] = ()
     state: FusionState
+    priority: str = "normal"
+    requested_by: str = ""
     progress: FusionProgress = FusionProgress()
+    queue_position: int | None = None
+    seconds_left: float | None = None
+    attempts: int = 0
     error: Failure | None = None
     model_version: int | None = None
     created_at: datetime
+    started_at: datetime | None = None
     finished_at: datetime | None = None
 
 
-class ModelFile(_Answer):
+class ModelFile(Answer):
     """One file of a model version; `path` is relative to the version's folder."""
 
     path: str
@@ -195,7 +208,7 @@ class ModelFile(_Answer):
     sha256: str = Field(pattern=DIGEST_PATTERN)
 
 
-class ModelVersion(_Answer):
+class ModelVersion(Answer):
     """One immutable version of a fused model."""
 
     # These three name folders on this side.
@@ -208,6 +221,9 @@ class ModelVersion(_Answer):
     concepts: tuple[FusedConcept, ...] = ()
     solver: str = ""
     fusion_id: str = ""
+    requested_by: str = ""
+    tombstoned_at: datetime | None = None
+    tombstone_reason: str = ""
     created_at: datetime
     files: tuple[ModelFile, ...] = ()
 

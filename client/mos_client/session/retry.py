@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from mos_protocol.errors import Unavailable
+from mos_protocol.errors import MosError, RateLimited, Unavailable
 
 T = TypeVar("T")
+
+PASSING = (Unavailable, RateLimited)
+"""Errors that waiting can mend."""
+# Whatever the other side says: nobody waits longer between two tries.
+LONGEST_ASKED = 120.0
 
 
 @dataclass(frozen=True)
@@ -24,9 +29,13 @@ class Backoff:
     longest: float = 15.0
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
-    def pause(self, attempt: int) -> None:
+    def pause(self, attempt: int, at_least: float = 0.0) -> None:
         """Wait after failed attempt number `attempt`, counted from 0."""
-        self.sleep(min(self.longest, self.first * 2**attempt))
+        self.sleep(max(at_least, min(self.longest, self.first * 2**attempt)))
+
+    def few(self) -> Backoff:
+        """The same with at most three attempts, for what a person waits for."""
+        return replace(self, attempts=min(3, self.attempts))
 
 
 class Patience:
@@ -40,19 +49,30 @@ class Patience:
         """Something worked: start counting anew."""
         self._failures = 0
 
-    def lose(self, error: Unavailable) -> None:
+    def lose(self, error: MosError) -> None:
         """Wait before the next try; raise `error` when there have been too many."""
         self._failures += 1
         if self._failures >= self._backoff.attempts:
             raise error
-        self._backoff.pause(self._failures - 1)
+        self._backoff.pause(self._failures - 1, asked_pause(error))
 
 
-def retrying(action: Callable[[], T], backoff: Backoff) -> T:
-    """Return what `action` returns, trying again while it raises `Unavailable`."""
+def retrying(
+    action: Callable[[], T], backoff: Backoff, passing: tuple[type[MosError], ...] = PASSING
+) -> T:
+    """Return what `action` returns, trying again while it raises a `passing` error."""
     patience = Patience(backoff)
     while True:
         try:
             return action()
-        except Unavailable as error:
+        except passing as error:
             patience.lose(error)
+
+
+def asked_pause(error: MosError) -> float:
+    """The seconds that the other side asked to wait (see `RateLimited`), within reason."""
+    try:
+        asked = float(str(error.fields.get("retry_after", 0)))
+    except ValueError:
+        return 0.0
+    return min(asked, LONGEST_ASKED) if asked > 0 else 0.0

@@ -14,21 +14,33 @@ from mos_protocol.errors import EDGES, MosError, Unavailable, error_class, rebui
 from mos_protocol.wire.v1 import submissions_pb2 as pb
 from mos_protocol.wire.v1.submissions_pb2_grpc import SubmissionsStub
 
+from mos_client.session.request_id import REQUEST_ID, new_request_id, with_request_id
 from mos_client.session.results import Submission, SubmissionState
+from mos_client.session.tls import Tls
 
 ERROR_KEY = "mos-error-bin"
 CALL_SECONDS = 60.0
+CONNECT_SECONDS = 10.0
 # A center hashes and checks every tensor of a package before it answers a commit.
 COMMIT_SECONDS = 1800.0
 _WILDCARDS = {"0.0.0.0", "[::]", "::", "*", ""}
 
 
 class SubmissionsClient:
-    """Offer, PutBlob, Commit and Watch at one center. Raises `MosError`s only."""
+    """Offer, PutBlob, Commit and Watch at one center. Raises `MosError`s only.
 
-    def __init__(self, target: str, token: str | None, *, tls: bool) -> None:
+    Without `tls` the connection is in plain text.
+    """
+
+    def __init__(
+        self, target: str, token: str | None, *, tls: Tls | None = None, request_id: str = ""
+    ) -> None:
         self.target = target
-        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._metadata: tuple[tuple[str, str], ...] = (
+            (REQUEST_ID, request_id or new_request_id()),
+        )
+        if token:
+            self._metadata += (("authorization", f"Bearer {token}"),)
         options = [
             # Servers take pings more often than every five minutes for abuse.
             ("grpc.keepalive_time_ms", 310_000),
@@ -36,9 +48,8 @@ class SubmissionsClient:
             ("grpc.initial_reconnect_backoff_ms", 200),
             ("grpc.max_reconnect_backoff_ms", 2_000),
         ]
-        if tls:
-            credentials = grpc.ssl_channel_credentials()
-            self._channel = grpc.secure_channel(target, credentials, options=options)
+        if tls is not None:
+            self._channel = grpc.secure_channel(target, tls.grpc_credentials(), options=options)
         else:
             self._channel = grpc.insecure_channel(target, options=options)
         self._stub = SubmissionsStub(self._channel)
@@ -46,12 +57,30 @@ class SubmissionsClient:
     def close(self) -> None:
         self._channel.close()
 
-    def offer(self, manifest: bytes) -> tuple[Submission, tuple[pb.Blob, ...]]:
-        """Announce a package; returns where it stands and the blobs that the center lacks."""
+    def check(self, seconds: float = CONNECT_SECONDS) -> None:
+        """Raise `Unavailable` unless a connection can be made."""
+        ready = grpc.channel_ready_future(self._channel)
+        try:
+            ready.result(seconds)
+        except grpc.FutureTimeoutError:
+            raise Unavailable(
+                f"The center's upload service at {self.target} can't be reached.",
+                hint="Ask its operator: is that port open, is the address right "
+                "(MOS_GRPC_ADDRESS), does its certificate name this host?",
+            ) from None
+        finally:
+            ready.cancel()
+
+    def offer(
+        self, manifest: bytes, visibility: str = ""
+    ) -> tuple[Submission, tuple[pb.Blob, ...]]:
+        """Announce a package; returns where it stands and the blobs that the center lacks.
+
+        `visibility` says who shall see the concept; "" leaves it as it is, or to the center.
+        """
+        request = pb.OfferRequest(manifest=manifest, visibility=visibility)
         with self._told_as_mos_errors():
-            reply = self._stub.Offer(
-                pb.OfferRequest(manifest=manifest), timeout=CALL_SECONDS, metadata=self._metadata
-            )
+            reply = self._stub.Offer(request, timeout=CALL_SECONDS, metadata=self._metadata)
         return submission_of(reply.status), tuple(reply.missing)
 
     def put_blob(self, submission_id: str, sha256: str, pieces: Iterator[bytes]) -> None:
@@ -97,9 +126,9 @@ class SubmissionsClient:
     def _translated(self, error: grpc.RpcError) -> MosError:
         # The types of grpc say nothing of what a failed call carries.
         metadata: Any = error.trailing_metadata()
-        for key, value in metadata or ():
-            if key == ERROR_KEY and (told := _told(value)):
-                return told
+        found = dict(metadata or ())
+        if told := _told(found.get(ERROR_KEY, b"")):
+            return with_request_id(told, found.get(REQUEST_ID, ""))
         status, details = error.code(), error.details() or "no details"
         if status in _AWAY:
             return Unavailable(

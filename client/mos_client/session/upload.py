@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import httpx
 from mos_protocol.errors import InvalidPackage, Unavailable
 from mos_protocol.manifest import Manifest
 from mos_protocol.wire.v1 import submissions_pb2 as pb
 
+from mos_client.session.problems import store_problem
 from mos_client.session.results import Submission, SubmissionState, TransferProgress
-from mos_client.session.retry import Backoff, Patience
+from mos_client.session.retry import PASSING, Backoff, Patience
+from mos_client.session.tls import Tls
 
 CHUNK = 1 << 20
 PUT_SECONDS = 120.0
@@ -26,7 +29,9 @@ OnTransfer = Callable[[TransferProgress], None]
 class SubmissionsService(Protocol):
     """What an upload needs of a center."""
 
-    def offer(self, manifest: bytes) -> tuple[Submission, tuple[pb.Blob, ...]]: ...
+    def offer(
+        self, manifest: bytes, visibility: str = ""
+    ) -> tuple[Submission, tuple[pb.Blob, ...]]: ...
 
     def put_blob(self, submission_id: str, sha256: str, pieces: Iterator[bytes]) -> None: ...
 
@@ -50,8 +55,12 @@ class Upload:
         center: SubmissionsService,
         on_progress: OnTransfer = ignore_transfer,
         backoff: Backoff | None = None,
+        visibility: str = "",
+        tls: Tls | None = None,
     ) -> None:
         self._package = package
+        self._visibility = visibility
+        self._tls = tls or Tls()
         self._manifest = manifest
         self._center = center
         self._on_progress = on_progress
@@ -69,11 +78,11 @@ class Upload:
         while True:
             try:
                 return self._try()
-            except Unavailable as error:
+            except PASSING as error:
                 self._patience.lose(error)
 
     def _try(self) -> Submission:
-        submission, missing = self._center.offer(self._manifest.to_bytes())
+        submission, missing = self._center.offer(self._manifest.to_bytes(), self._visibility)
         if submission.state not in (SubmissionState.UPLOADING, SubmissionState.VALIDATING):
             self._report(self._total, "")
             return submission
@@ -97,7 +106,7 @@ class Upload:
     def _send(self, submission_id: str, blob: pb.Blob) -> None:
         pieces = self._pieces(blob.sha256)
         if blob.put_url:
-            put_directly(blob.put_url, self._sizes[blob.sha256], pieces)
+            put_directly(blob.put_url, self._sizes[blob.sha256], pieces, self._tls)
         else:
             self._center.put_blob(submission_id, blob.sha256, pieces)
         self._done += self._sizes[blob.sha256]
@@ -115,17 +124,16 @@ class Upload:
         self._on_progress(TransferProgress(min(done, self._total), self._total, path))
 
 
-def put_directly(url: str, size: int, pieces: Iterator[bytes]) -> None:
+def put_directly(url: str, size: int, pieces: Iterator[bytes], tls: Tls) -> None:
     """PUT a blob to the address that the center signed; the token stays out of it."""
     headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+    verify = tls.context() if url.startswith("https:") else True
     try:
-        response = httpx.put(url, content=pieces, headers=headers, timeout=PUT_SECONDS)
-    except httpx.RequestError as error:
-        host = httpx.URL(url).host
+        response = httpx.put(
+            url, content=pieces, headers=headers, timeout=PUT_SECONDS, verify=verify
+        )
+    except (httpx.RequestError, httpx.InvalidURL) as error:
+        host = urlsplit(url).hostname
         raise Unavailable(f"The center's file store at {host} broke off ({error}).") from None
     if not response.is_success:
-        # A signed address runs out after a while; the next offer brings a fresh one.
-        raise Unavailable(
-            f"The center's file store at {response.url.host} answered {response.status_code}.",
-            hint="Run the same command again: what arrived is not sent again.",
-        )
+        raise store_problem(response)

@@ -30,6 +30,14 @@ class Outcome:
 Run = Callable[..., Outcome]
 
 
+@pytest.fixture(autouse=True)
+def config(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for the centers that are joined."""
+    folder = tmp_path_factory.mktemp("config") / "mos-client"
+    monkeypatch.setenv("MOS_CONFIG_DIR", str(folder))
+    return folder
+
+
 @pytest.fixture
 def center() -> Iterator[FakeCenter]:
     fake = FakeCenter()

@@ -20,6 +20,17 @@ MOS_CLIENT = Path(sys.executable).with_name("mos-client")
 HEAVY = {"torch", "diffusers", "transformers", "accelerate", "peft"}
 UNUSED_BY_HELP = {"grpc", "httpx", "pydantic", "numpy", "fastapi", "sqlalchemy"}
 COMMANDS = [
+    "join",
+    "whoami",
+    "logout",
+    "centers",
+    "token",
+    "concept",
+    "fusion",
+    "model",
+    "review",
+    "member",
+    "invite",
     "tune",
     "import",
     "package",

@@ -102,6 +102,7 @@ def test_an_option_that_makes_no_sense_never_reaches_the_center(ask, center, opt
 def test_every_choice_of_the_center_can_be_made():
     assert [*fusions.Solver] == [*models.Solver]
     assert [*fusions.Export] == [*models.Export]
+    assert [*fusions.Priority] == [*models.Priority]
 
 
 def test_fuse_and_wait_ends_with_the_version_to_pull(ask, center):
@@ -149,6 +150,25 @@ def test_a_fusion_can_be_cancelled(ask, center):
     ask(*REQUEST)
     fusion_id = next(iter(center.fusions))
     assert ask("fusions", fusion_id, "--cancel", "--json").json["state"] == "cancelled"
+
+
+def test_a_priority_is_asked_for_and_the_place_in_the_queue_is_shown(ask, center):
+    ask(*REQUEST, "--priority", "low")
+    assert json.loads(center.requests[-1][3])["priority"] == "low"
+    fusion_id = next(iter(center.fusions))
+    assert "number 3 in the queue" in ask("fusions").out
+    center.fusions[fusion_id].update(queue_position=None, seconds_left=65, state="running")
+    shown = ask("fusions", fusion_id).out
+    assert "~1:05" in shown
+    assert "low" in shown
+
+
+def test_a_failed_fusion_can_be_tried_again(ask, center):
+    ask(*REQUEST)
+    fusion_id = next(iter(center.fusions))
+    center.fusions[fusion_id].update(FAILED)
+    assert "is queued" in ask("fusion", "retry", fusion_id).out
+    assert ask("fusion", "cancel", fusion_id, "--json").json["state"] == "cancelled"
 
 
 def test_waiting_needs_a_fusion_to_wait_for(ask):

@@ -166,6 +166,51 @@ def test_a_fusion_request_over_a_broken_connection_stays_one_request(session, ce
     assert list(center.fusions) == [fusion.id]
 
 
+def changes(center) -> list[tuple[str, str]]:
+    """Method and idempotency key of every change that arrived."""
+    return [
+        (method, headers.get("Idempotency-Key", ""))
+        for method, _, headers, _ in center.requests
+        if method != "GET"
+    ]
+
+
+def test_every_change_has_a_key_of_its_own_and_keeps_it_when_it_is_sent_again(session, center):
+    center.add_concept("ada/ball")
+    center.absent = 1
+    session.show_concept("ada/ball", "public")
+    session.share_concept("ada/ball", "ben")
+    session.unshare_concept("ada/ball", "ben")
+    session.create_token("laptop")
+    keys = changes(center)
+    assert [method for method, _ in keys] == ["PATCH", "PATCH", "PUT", "DELETE", "POST"]
+    assert keys[0] == keys[1]
+    assert len({key for _, key in keys}) == 4
+    assert all(key for _, key in keys)
+
+
+def test_a_center_that_wants_fewer_calls_gets_the_time_that_it_asks_for(center):
+    naps: list[float] = []
+    center.too_many = 2
+    with Session(center.url, TOKEN, backoff=Backoff(sleep=naps.append)) as session:
+        assert session.me().member == "ada"
+    assert naps == [7, 7]
+
+
+def test_a_new_token_shows_in_no_repr(session, center):
+    center.join_tokens["mos_join_x"] = "ben"
+    made = (session.create_token("laptop"), session.invite("ben"), session.join("mos_join_x"))
+    assert [item.token for item in made] == ["mos_new", "mos_join_new", TOKEN]
+    assert all(item.token not in repr(item) for item in made)
+
+
+def test_joining_again_after_a_lost_answer_says_what_the_center_says(session, center):
+    center.join_tokens["mos_join_x"] = "ben"
+    center.lost_answers = 1
+    with pytest.raises(Unauthenticated, match="joined with this token already"):
+        session.join("mos_join_x")
+
+
 STEPS = [
     {"state": "running", "progress": {"done": 1, "total": 2, "message": "text_encoder"}},
     {"state": "running", "progress": {"done": 2, "total": 2, "message": "unet"}},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from mos_client.session.retry import Backoff, Patience, retrying
-from mos_protocol.errors import NotFound, Unavailable
+from mos_protocol.errors import NotFound, RateLimited, Unavailable
 
 
 def failing(times: int, error: Exception):
@@ -46,3 +46,18 @@ def test_a_success_between_failures_starts_the_count_anew():
     patience.lose(Unavailable("away"))
     with pytest.raises(Unavailable):
         patience.lose(Unavailable("away"))
+
+
+def test_a_pause_that_the_other_side_asks_for_is_kept():
+    naps: list[float] = []
+    backoff = Backoff(attempts=4, first=1, longest=3, sleep=naps.append)
+    assert retrying(failing(2, RateLimited("too many", retry_after=7)), backoff) == "done"
+    assert naps == [7, 7]
+
+
+@pytest.mark.parametrize(("asked", "waited"), [("soon", 1), (-5, 1), (10**9, 120)])
+def test_nobody_waits_for_nonsense(asked, waited):
+    naps: list[float] = []
+    backoff = Backoff(attempts=2, first=1, sleep=naps.append)
+    retrying(failing(1, RateLimited("too many", retry_after=asked)), backoff)
+    assert naps == [waited]

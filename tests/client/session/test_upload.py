@@ -12,6 +12,7 @@ from mos_client.session.upload import CHUNK
 from mos_protocol.errors import InvalidPackage, Unauthenticated, Unavailable
 from mos_protocol.layer_map import LayerMap
 from mos_protocol.manifest import read_manifest
+from mos_protocol.wire.v1 import submissions_pb2 as pb
 from safetensors.numpy import load_file, save_file
 from tiny_package import relist, tiny_layer_map, write_package
 
@@ -28,6 +29,23 @@ def test_a_finished_upload_sends_nothing_when_it_is_run_again(session, center, p
     sent = len(center.received)
     assert session.submit(package) == first
     assert len(center.received) == sent
+
+
+def test_a_validation_that_a_worker_makes_is_waited_for(session, center, package):
+    center.next_state = pb.SUBMISSION_STATE_VALIDATING
+    center.later = [(pb.SUBMISSION_STATE_APPROVED, "")]
+
+    assert session.submit(package).state is SubmissionState.APPROVED
+
+
+def test_a_worker_that_refuses_the_package_says_why(session, center, package):
+    center.next_state = pb.SUBMISSION_STATE_VALIDATING
+    center.later = [(pb.SUBMISSION_STATE_REJECTED, "moments/x.safetensors: not finite")]
+
+    with pytest.raises(InvalidPackage, match="not finite") as raised:
+        session.submit(package)
+
+    assert raised.value.file == "moments/x.safetensors"
 
 
 def test_progress_counts_bytes_up_to_the_whole(session, package):

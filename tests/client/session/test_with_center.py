@@ -164,7 +164,7 @@ def test_a_hostile_package_is_refused_by_the_center_too(session, package):
     entry = manifest.files[0].model_copy(update={"size": 1 << 33})
     hostile = manifest.model_copy(update={"files": (entry, *manifest.files[1:])})
     before = session.concepts()
-    uploads = SubmissionsClient(session.center().grpc, None, tls=False)
+    uploads = SubmissionsClient(session.center().grpc, None)
     with pytest.raises(InvalidPackage) as caught:
         uploads.offer(hostile.to_bytes())
     uploads.close()
@@ -225,3 +225,36 @@ def test_once_a_token_exists_every_call_needs_one(center, data, session, package
         session.bases()
     with Session(center.url, token) as known:
         assert known.submit(package).state is SubmissionState.APPROVED
+
+
+def told(*command: object) -> str:
+    """The first line that a command of the center prints."""
+    done = subprocess.run([MOS_CENTER, *command], check=True, capture_output=True, text=True)
+    return done.stdout.splitlines()[0]
+
+
+def test_a_newcomer_joins_and_decides_who_sees_its_concept(center, data, tmp_path):
+    join_token = told("invite", "eve", "--data", data)
+    told("member", "add", "ben", "--data", data)
+    with Session(center.url) as stranger:
+        welcome = stranger.join(join_token)
+    with Session(center.url, welcome.token) as eve:
+        assert (eve.me().member, eve.me().token_id) == ("eve", welcome.token_id)
+        assert eve.check_uploads()
+        layer_map = eve.base("tiny").layer_map
+        write_package(tmp_path / "package", layer_map, concept="eve/toy", seed=99)
+        ref = eve.submit(tmp_path / "package", visibility="shared").ref
+        assert eve.share_concept("eve/toy", "ben").shares == ("ben",)
+        assert eve.unshare_concept("eve/toy", "ben").shares == ()
+        assert eve.show_concept("eve/toy", "public").visibility == "public"
+        assert [item.ref for item in eve.concept_overview("eve/toy").versions] == [ref]
+        fusion = eve.request_fusion("toys", "tiny", [ref], solver="average", priority="low")
+        assert (fusion.priority, fusion.requested_by) == ("low", "eve")
+        withdrawn = eve.withdraw_concept(ref, "changed my mind")
+        assert (withdrawn.concept.state, withdrawn.ended_fusions) == ("withdrawn", (fusion.id,))
+        assert eve.models_with(ref) == []
+        made = eve.create_token("reader", scopes=["model:read"], days=1)
+        assert {item.name for item in eve.tokens()} == {"joined", "reader"}
+        eve.revoke_token(made.id)
+    with Session(center.url, made.token) as reader, pytest.raises(Unauthenticated):
+        reader.models()
