@@ -9,7 +9,7 @@ export HF_HUB_OFFLINE  ?= 1
 export TRANSFORMERS_VERBOSITY ?= error
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench format proto clean
+.PHONY: help install demo test check bench chaos format proto clean
 
 help: ## List what can be done here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ check: install ## Lint, types, import directions, generated code up to date
 
 bench: install ## Measure fusion at full size and write benchmarks/RESULTS.md (about a quarter of an hour on two cores)
 	$(BIN)/python benchmarks/run.py
+
+chaos: install ## Kill parts of a running hub 100 times, check what is left, write docs/chaos.md
+	$(BIN)/python tests/chaos/run.py --faults 100 --page docs/chaos.md
 
 format: install ## Format the code and apply safe fixes
 	$(BIN)/ruff check --fix .

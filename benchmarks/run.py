@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -29,8 +30,10 @@ BENCHMARKS: Mapping[str, Sequence[str]] = {
     "scaling": ("scaling.py",),
     "moments": ("moments.py",),
     "recording": ("recording.py",),
+    "load": ("load.py",),
 }
 EVERYTHING = tuple(name for name in BENCHMARKS if name != "fuse_sdxl")
+_MARK = re.compile(r"^<!-- (\w+) -->\n", re.MULTILINE)
 _WITH_FILES = ("fuse.py", "scaling.py")
 RESULTS = HERE / "RESULTS.md"
 
@@ -56,15 +59,24 @@ def run(name: str, work: Path, quick: bool, threads: int) -> Path:
     return section
 
 
-def results(sections: Sequence[Path]) -> str:
-    """The whole document."""
+def measured_before(document: Path) -> dict[str, str]:
+    """The sections that the document has, by benchmark."""
+    if not document.is_file():
+        return {}
+    _, *parts = _MARK.split(document.read_text(encoding="utf-8"))
+    return {name: text.strip() + "\n" for name, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def results(sections: Mapping[str, str]) -> str:
+    """The whole document, with its sections in the order of `BENCHMARKS`."""
     head = (
         "# Benchmark results\n\n"
         "Written by `make bench`; [README.md](README.md) says what each figure means.\n\n"
         f"- Machine: {machine.hardware()}\n"
         f"- Versions: {machine.versions()}\n"
     )
-    return "\n".join([head, *(path.read_text(encoding="utf-8") for path in sections)])
+    known = [name for name in BENCHMARKS if name in sections]
+    return "\n".join([head, *(f"<!-- {name} -->\n{sections[name]}" for name in known)])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -79,12 +91,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
     given = parser.parse_args(argv)
     work = given.work.resolve()
-    for name in given.only or EVERYTHING:
-        run(name, work, given.quick, given.threads)
     folder = work / ("quick" if given.quick else "results")
-    sections = [folder / f"{name}.md" for name in BENCHMARKS]
     out = given.out or (folder / "RESULTS.md" if given.quick else RESULTS)
-    out.write_text(results([path for path in sections if path.is_file()]), encoding="utf-8")
+    sections = measured_before(out)
+    for name in given.only or EVERYTHING:
+        section = run(name, work, given.quick, given.threads)
+        sections[name] = section.read_text(encoding="utf-8")
+        out.write_text(results(sections), encoding="utf-8")
     print(out)
 
 

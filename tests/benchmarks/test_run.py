@@ -29,3 +29,13 @@ def test_a_benchmark_that_fails_ends_the_run_and_names_its_command(tmp_path):
     (tmp_path / "tiny" / "workload.json").write_text('{"arch": "another"}')
     with pytest.raises(SystemExit, match=r"fuse\.py .* exited with 1"):
         run.main(["--quick", "--only", "fuse", "--work", str(tmp_path)])
+
+
+def test_what_is_not_measured_again_stays_in_the_document(tmp_path):
+    document = tmp_path / "RESULTS.md"
+    sections = {"fuse": "## Fusing\n\n| a |\n", "moments": "## Moments\n"}
+    document.write_text(run.results(sections))
+    kept = run.measured_before(document)
+    assert kept == sections
+    document.write_text(run.results({**kept, "scaling": "## Scaling\n"}))
+    assert list(run.measured_before(document)) == ["fuse", "scaling", "moments"]
