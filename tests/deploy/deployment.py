@@ -41,11 +41,14 @@ def manifests() -> Iterator[tuple[Path, Document]]:
 
 def pod_specs() -> dict[str, Document]:
     """Pod specifications of the base, by the name of what makes the pods."""
-    return {
-        document["metadata"]["name"]: document["spec"]["template"]["spec"]
-        for path, document in manifests()
-        if path.parent.name == "base" and "template" in document.get("spec", {})
-    }
+    found = {}
+    for path, document in manifests():
+        spec = document.get("spec", {})
+        # A CronJob makes jobs, which make pods.
+        spec = spec.get("jobTemplate", {}).get("spec", spec)
+        if path.parent.name == "base" and "template" in spec:
+            found[document["metadata"]["name"]] = spec["template"]["spec"]
+    return found
 
 
 def interpolated(text: str, environment: dict[str, str]) -> str:
