@@ -95,6 +95,19 @@ async def test_a_reviewer_approves_what_waits(
     assert center.submissions.get(waiting.id, caller=LOCAL).state is SubmissionState.APPROVED
 
 
+async def test_a_member_sees_that_its_concept_waits_but_can_not_approve_it(
+    browser: httpx.AsyncClient, center: Center, waiting: Submission
+) -> None:
+    center.members.add("ada", caller=LOCAL)
+    token, _ = center.tokens.create("ada", "laptop", caller=LOCAL)
+
+    page = await browser.post("/dashboard/login", data={"token": token})
+
+    assert waiting.concept in page.text
+    assert "pending review" in page.text
+    assert "Approve" not in page.text
+
+
 async def test_a_forged_form_changes_nothing(
     browser: httpx.AsyncClient, center: Center, waiting: Submission
 ) -> None:
