@@ -12,6 +12,7 @@ from mos_center.domain.jobs import Job, fusion_job
 from mos_center.domain.models import Fusion, Progress
 from mos_center.domain.ports import Transaction
 from mos_center.domain.states import FusionState, SubmissionState, check_fusion_transition
+from mos_center.service.submissions import find_submission
 
 
 def job_of(fusion: Fusion) -> Job:
@@ -52,8 +53,9 @@ def started_over(transaction: Transaction, fusion: Fusion) -> Fusion:
 
 def _check_concepts(transaction: Transaction, fusion: Fusion) -> None:
     for concept in fusion.concepts:
-        submission = transaction.submissions.get(concept.submission_id)
-        if submission is None or submission.state is not SubmissionState.APPROVED:
+        submission = find_submission(transaction, concept.submission_id)
+        if submission.state is not SubmissionState.APPROVED:
             raise Conflict(
-                f"{concept.ref} can't be fused any more.", hint="Request a fusion without it."
+                f"{concept.ref} is {submission.state.value} and can't be fused any more.",
+                hint="Request a fusion without it.",
             )
