@@ -130,9 +130,18 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__} {error}"
 
 
+def _quantile(taken: list[float], share: float) -> float:
+    """The value that this share of the sorted `taken` does not exceed."""
+    return taken[min(len(taken) - 1, int(share * len(taken)))]
+
+
 def _quantiles(taken: list[float]) -> dict[str, float]:
-    at = lambda share: taken[min(len(taken) - 1, int(share * len(taken)))]  # noqa: E731
-    return {"calls": len(taken), "p50": at(0.5), "p99": at(0.99), "max": taken[-1]}
+    return {
+        "calls": len(taken),
+        "p50": _quantile(taken, 0.5),
+        "p99": _quantile(taken, 0.99),
+        "max": taken[-1],
+    }
 
 
 async def crowd(
