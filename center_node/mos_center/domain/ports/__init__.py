@@ -1,0 +1,59 @@
+"""What the use cases need from the world: a database, a blob store, a queue."""
+
+from __future__ import annotations
+
+from mos_center.domain.ports.database import Database, Transaction
+from mos_center.domain.ports.files import ActivationReducer, BlobStore, BlobWriter, StoredBlob
+from mos_center.domain.ports.jobs import AuditLedger, FusionLedger, FusionQueue
+from mos_center.domain.ports.members import Invitations, Members, Tokens
+from mos_center.domain.ports.records import (
+    AuditLog,
+    Counts,
+    IdempotencyKeys,
+    Outbox,
+    Webhooks,
+    WebhookSender,
+)
+from mos_center.domain.ports.registry import (
+    Aliases,
+    Bases,
+    Blobs,
+    ConceptAudits,
+    Concepts,
+    Fusions,
+    Lineages,
+    Models,
+    Submissions,
+    Usages,
+)
+
+__all__ = [
+    "ActivationReducer",
+    "Aliases",
+    "AuditLedger",
+    "AuditLog",
+    "Bases",
+    "BlobStore",
+    "BlobWriter",
+    "Blobs",
+    "ConceptAudits",
+    "Concepts",
+    "Counts",
+    "Database",
+    "FusionLedger",
+    "FusionQueue",
+    "Fusions",
+    "IdempotencyKeys",
+    "Invitations",
+    "Lineages",
+    "Members",
+    "Models",
+    "Outbox",
+    "StoredBlob",
+    "Submissions",
+    "Tokens",
+    "Transaction",
+    "Usages",
+    "WebhookSender",
+    "Webhooks",
+]
