@@ -532,6 +532,7 @@ class _Handler(BaseHTTPRequestHandler):
             "lbfgs_steps": request.get("lbfgs_steps"),
             "refine_rounds": request.get("refine_rounds", 0),
             "exports": request.get("exports", []),
+            "previews": request.get("previews"),
             "priority": request.get("priority", "normal"),
             "requested_by": "ada",
             "queue_position": 3,

@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mos_center.domain.access import Visibility
-from mos_center.domain.policy import Policy, Quota, Review, Withdrawal
+from mos_center.domain.policy import Policy, Previews, Quota, Review, Withdrawal
 from mos_center.domain.webhooks import AddressRules
 
 PREFIX = "MOS_"
@@ -51,6 +51,10 @@ class Settings(BaseSettings):
     )
     sums_cache_bytes: int = Field(
         default=4 << 30, ge=0, description="Bytes kept of fusions' sums for later ones; 0: none"
+    )
+    previews: Previews = Field(
+        default=Previews.AUTO,
+        description="Whether fused models are sampled; auto: on a GPU or with a small base",
     )
     log_level: str = Field(
         default="INFO",

@@ -25,6 +25,7 @@ from mos_diffusion.concept_file import ConceptWeights, save_concept
 from mos_diffusion.edlora import attach_concept
 from mos_diffusion.moments import ACCURACY, Moments, write_activations, write_moments
 from mos_diffusion.noise import encode_pictures
+from mos_diffusion.previews import PREVIEW_SEEDS, PREVIEW_STEPS, preview_prompt, write_sheet
 from mos_diffusion.prompts import LayerwisePrompts, layerwise
 from mos_diffusion.recorder import ActivationRecorder, Recorder
 from mos_diffusion.recording import record_data, record_paper, record_templates
@@ -47,11 +48,9 @@ from mos_client.tuning.penalty import Prior
 from mos_client.tuning.precision import choose_machine
 from mos_client.tuning.progress import OnProgress, Phase, TuneProgress, ignore_progress, thin_curve
 from mos_client.tuning.run import TunedConcept, tune
-from mos_client.tuning.samples import write_sheet
 from mos_client.tuning.settings import TuningSettings
 
 PREVIEW_SCALES = (0.0, 0.7, 1.0)
-PREVIEW_SEEDS = (1, 2, 3, 4)
 SAMPLES_PER_PASS = 4
 """Pictures that one pass over templates samples."""
 
@@ -71,7 +70,7 @@ class PackageOptions:
     passes: int = 6
     activations: Literal["moments", "raw"] = "moments"
     accuracy: float = ACCURACY
-    preview_steps: int = 20
+    preview_steps: int = PREVIEW_STEPS
     licence: str = ""
     consent: str = ""
     description: str = ""
@@ -221,7 +220,7 @@ def write_previews(
             concept.set_scale(scale)
             write_sheet(
                 base,
-                f"a photo of a {' '.join(weights.words)}",
+                preview_prompt(weights.words),
                 folder / "previews" / preview_name(scale),
                 PREVIEW_SEEDS,
                 resolution,

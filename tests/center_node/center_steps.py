@@ -56,11 +56,23 @@ def publish(
     concept: str = "ada/potter",
 ) -> Fusion:
     """Request a fusion of one concept version and publish `files` as its result."""
-    request = FusionRequest(model, "small", [WantedConcept(concept, version)])
-    fusion, _ = center.fusions.request(request, caller=LOCAL)
+    wanted = FusionRequest(model, "small", [WantedConcept(concept, version)])
+    return publish_as(center, data, wanted, files)
+
+
+def publish_as(
+    center: Center,
+    data: OpenedData,
+    wanted: FusionRequest,
+    files: Mapping[str, bytes],
+    report: Mapping[str, object] | None = None,
+    caller: Caller = LOCAL,
+) -> Fusion:
+    """Request a fusion and publish `files` and the report as its result."""
+    fusion, _ = center.fusions.request(wanted, caller=caller)
     published = [store(data, path, content) for path, content in files.items()]
     data.ledger().started(fusion.id)
-    data.ledger().publish(fusion.id, published, {})
+    data.ledger().publish(fusion.id, published, report or {})
     return center.fusions.get(fusion.id, caller=LOCAL)
 
 

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from center_steps import submit_folder
 from concept_packages import small_layer_map, write_package
+from rights_world import World, make_world
 
 
 @dataclass
@@ -59,6 +60,15 @@ def empty_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with opened(Settings(data=folder)):
         pass
     return folder
+
+
+@pytest.fixture(scope="session")
+def world(empty_data: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A center with things of every kind, kept as it is: tests change copies."""
+    folder = tmp_path_factory.mktemp("world")
+    shutil.copytree(empty_data, folder / "data")
+    (folder / "packages").mkdir()
+    return make_world(folder / "data", folder / "packages")
 
 
 @pytest.fixture

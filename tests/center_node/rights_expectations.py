@@ -169,8 +169,11 @@ EXPECTED: dict[tuple[str, str], list[Case]] = {
             )
         ),
     ],
+    # What would be refused is said, not refused.
+    ("POST", "/v1/fusions/check"): [Case("/v1/fusions/check", ALL, {**FUSION, "model": "new"})],
     ("GET", "/v1/fusions/{fusion_id}"): readable("/v1/fusions/{f_*}"),
     ("GET", "/v1/fusions/{fusion_id}/events"): readable("/v1/fusions/{f_*}/events"),
+    ("GET", "/v1/fusions/{fusion_id}/log"): readable("/v1/fusions/{f_*}/log"),
     ("POST", "/v1/fusions/{fusion_id}/cancel"): [
         Case("/v1/fusions/{f_queued}/cancel", "200 403 404 200 200"),
         Case("/v1/fusions/{f_zhidden}/cancel", "409 404 404 409 409"),
@@ -191,6 +194,16 @@ EXPECTED: dict[tuple[str, str], list[Case]] = {
     ("GET", "/v1/models/{name}/{revision}/files/{path:path}"): [
         *readable("/v1/models/m-*/1/files/weights.bin"),
         Case("/v1/models/m-mixed/1/files/weights.bin", "410 410 410 410 410"),
+    ],
+    ("GET", "/v1/models/{name}/{revision}/report"): [
+        *readable("/v1/models/m-*/1/report"),
+        # Numbers stay when the files are not given out any more.
+        Case("/v1/models/m-mixed/1/report", ALL),
+    ],
+    ("GET", "/v1/comparisons"): [
+        *readable("/v1/comparisons?left=m-zopen@1&right=m-*@champion"),
+        *readable("/v1/comparisons?left=m-*@1&right=m-zopen@1"),
+        Case("/v1/comparisons?left=m-zopen@1&right=m-zopen@one%20two", "422 422 422 422 422"),
     ],
     ("PUT", "/v1/models/{name}/aliases/{alias}"): changed(
         "/v1/models/m-*/aliases/best", {"version": 1}, **WITHDRAWN
@@ -222,6 +235,7 @@ EXPECTED: dict[tuple[str, str], list[Case]] = {
     ("GET", "/v1/files/{sha256}"): readable("/v1/files/{*_digest}"),
     # the log of changes, and who is told of events
     ("GET", "/v1/audit"): [Case("/v1/audit", ADMINS)],
+    ("GET", "/v1/workers"): [Case("/v1/workers", ADMINS)],
     ("GET", "/v1/webhooks"): [Case("/v1/webhooks", ADMINS)],
     ("POST", "/v1/webhooks"): [
         Case("/v1/webhooks", "403 403 403 403 201", {"url": HOOK, "events": ["model.published"]})

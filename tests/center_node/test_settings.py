@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mos_center.domain.policy import Review
+from mos_center.domain.policy import Previews, Review
 from mos_center.settings import Settings, load_settings
 from mos_protocol.errors import InvalidRequest
 
@@ -31,6 +31,13 @@ def test_the_clients_settings_may_share_the_environment() -> None:
 def test_a_bad_value_is_told_by_its_name() -> None:
     with pytest.raises(InvalidRequest, match="MOS_GRPC_PORT: Input should be less than"):
         load_settings({}, grpc_port=70000)
+
+
+def test_models_are_sampled_where_that_is_quick_unless_told_otherwise() -> None:
+    assert load_settings({}).previews is Previews.AUTO
+    assert load_settings({}, previews="never").previews is Previews.NEVER
+    with pytest.raises(InvalidRequest, match="MOS_PREVIEWS"):
+        load_settings({}, previews="yes")
 
 
 def test_the_cache_of_sums_has_a_limit_that_may_be_nothing() -> None:

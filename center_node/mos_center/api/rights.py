@@ -1,44 +1,19 @@
-"""Which right every RPC and every route needs. What is not listed here, nobody may call.
-
-A right is a scope of the token and a role of its member. Whose concept, fusion or model it is,
-and whether the caller may see it, is decided by the use cases.
-"""
+"""Which right every RPC and every route needs. What is not listed here, nobody may call."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from mos_center.domain.rights import (
+    ADMINISTER,
+    CURATE,
+    READ_CONCEPTS,
+    READ_MODELS,
+    REQUEST_FUSIONS,
+    TOKEN,
+    WRITE_CONCEPTS,
+    Public,
+    Right,
+)
 
-from mos_center.domain.access import Role, Scope
-
-
-@dataclass(frozen=True)
-class Needs:
-    """A token with this scope (None: any token), of a member with this role."""
-
-    scope: Scope | None = None
-    role: Role = Role.MEMBER
-
-    def __post_init__(self) -> None:
-        if self.scope is None and self.role is not Role.MEMBER:
-            raise ValueError("A role without a scope would let its weakest token in.")
-
-
-@dataclass(frozen=True)
-class Public:
-    """No token at all; `why` is for readers of the table."""
-
-    why: str
-
-
-Right = Needs | Public
-
-TOKEN = Needs()
-WRITE_CONCEPTS = Needs(Scope.CONCEPT_WRITE)
-READ_CONCEPTS = Needs(Scope.CONCEPT_READ)
-REQUEST_FUSIONS = Needs(Scope.FUSION_REQUEST)
-READ_MODELS = Needs(Scope.MODEL_READ)
-CURATE = Needs(Scope.ADMIN, Role.CURATOR)
-ADMINISTER = Needs(Scope.ADMIN, Role.ADMIN)
 EXPLAINED = Public("what an error means is no secret")
 HEALTH = Public("whether the process lives tells nobody anything")
 
@@ -96,8 +71,10 @@ ROUTE_RIGHTS: dict[tuple[str, str], Right] = {
     # fusions
     ("GET", "/v1/fusions"): READ_MODELS,
     ("POST", "/v1/fusions"): REQUEST_FUSIONS,
+    ("POST", "/v1/fusions/check"): REQUEST_FUSIONS,
     ("GET", "/v1/fusions/{fusion_id}"): READ_MODELS,
     ("GET", "/v1/fusions/{fusion_id}/events"): READ_MODELS,
+    ("GET", "/v1/fusions/{fusion_id}/log"): READ_MODELS,
     ("POST", "/v1/fusions/{fusion_id}/cancel"): REQUEST_FUSIONS,
     ("POST", "/v1/fusions/{fusion_id}/retry"): REQUEST_FUSIONS,
     # models
@@ -105,6 +82,8 @@ ROUTE_RIGHTS: dict[tuple[str, str], Right] = {
     ("GET", "/v1/models/{name}"): READ_MODELS,
     ("GET", "/v1/models/{name}/{revision}"): READ_MODELS,
     ("GET", "/v1/models/{name}/{revision}/files/{path:path}"): READ_MODELS,
+    ("GET", "/v1/models/{name}/{revision}/report"): READ_MODELS,
+    ("GET", "/v1/comparisons"): READ_MODELS,
     ("PUT", "/v1/models/{name}/aliases/{alias}"): REQUEST_FUSIONS,
     ("DELETE", "/v1/models/{name}/aliases/{alias}"): REQUEST_FUSIONS,
     ("GET", "/v1/models/{name}/aliases/{alias}/history"): READ_MODELS,
@@ -116,6 +95,7 @@ ROUTE_RIGHTS: dict[tuple[str, str], Right] = {
     ("GET", "/v1/files/{sha256}"): READ_MODELS,
     # the log of changes, and who is told of events
     ("GET", "/v1/audit"): ADMINISTER,
+    ("GET", "/v1/workers"): ADMINISTER,
     ("GET", "/v1/webhooks"): ADMINISTER,
     ("POST", "/v1/webhooks"): ADMINISTER,
     ("DELETE", "/v1/webhooks/{webhook_id}"): ADMINISTER,

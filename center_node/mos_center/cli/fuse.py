@@ -73,6 +73,13 @@ def fuse_local(
         list[Export] | None,
         typer.Option(help="Write the model in a format of other tools too; repeat"),
     ] = None,
+    previews: Annotated[
+        bool,
+        typer.Option(
+            "--previews/--no-previews",
+            help="Sample the fused model, for pictures beside the concepts' own",
+        ),
+    ] = False,
 ) -> None:
     """Fuse package folders into a model folder, without a server."""
     packages = [_package(text) for text in concept]
@@ -107,6 +114,7 @@ def fuse_local(
             sums=sums,
             withdrawn=withdrawn or [],
             exports=[item.value for item in export or []],
+            previews=previews,
         )
     _warn(report)
     told = f"Fused {len(packages)} concepts into {out}"
@@ -116,9 +124,10 @@ def fuse_local(
 
 
 def _warn(report: dict[str, object]) -> None:
-    """Tell of concepts that keep little and of layers that had to be held back."""
+    """Tell of concepts that keep little, of layers that were held back, of previews that failed."""
     warnings = report["warnings"]
-    for warning in warnings if isinstance(warnings, list) else []:
+    told = [*warnings] if isinstance(warnings, list) else []
+    for warning in [*told, *filter(None, [report["unsampled"]])]:
         console.print(f"warning: {warning}", soft_wrap=True, markup=False)
 
 

@@ -12,7 +12,7 @@ import typer
 from mos_center.cli.options import Data, opened_data
 from mos_center.cli.token import moment
 from mos_center.domain.access import LOCAL, Role
-from mos_center.service.invitations import DEFAULT_LIFETIME
+from mos_center.service.invitations import DEFAULT_LIFETIME, LONGEST_LIFETIME
 
 HOUR = timedelta(hours=1)
 ANYWHERE = "URL"
@@ -27,7 +27,7 @@ def invite(
         bool, typer.Option("--trusted", help="Its packages need no review where trust counts")
     ] = False,
     hours: Annotated[
-        float, typer.Option(min=0.01, max=24 * 90, help="Hours until it expires")
+        float, typer.Option(min=0.01, max=LONGEST_LIFETIME / HOUR, help="Hours until it expires")
     ] = DEFAULT_LIFETIME / HOUR,
     url: Annotated[
         str | None,

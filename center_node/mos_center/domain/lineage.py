@@ -26,8 +26,25 @@ class AliasMove:
 
 
 @dataclass(frozen=True)
+class AliasHistory:
+    """An alias of a model: what it means now (None: it was removed), and its newest moves.
+
+    `is_tombstoned`: the version that it means is not given out any more.
+    """
+
+    alias: str
+    version: int | None
+    is_tombstoned: bool
+    moves: tuple[AliasMove, ...]
+
+
+@dataclass(frozen=True)
 class Ingredient:
-    """A concept version of a model version, as it stands now."""
+    """A concept version of a model version, as it stands now.
+
+    `previews` are the paths of its package's pictures, `is_listed` says whether whoever asked may
+    see the concept itself.
+    """
 
     submission_id: str
     name: str
@@ -38,6 +55,8 @@ class Ingredient:
     visibility: Visibility
     licence: str
     consent: str
+    previews: tuple[str, ...] = ()
+    is_listed: bool = True
 
     @property
     def ref(self) -> str:
@@ -63,8 +82,9 @@ class VersionRef:
 class Lineage:
     """All that a model version was made of, and the versions it is related to.
 
-    `predecessor` is the version before it, `refusion_of` the one that it repeats without
-    withdrawn concepts, `refusions` those that repeat it.
+    `predecessor` and `successor` are the versions before and after it, `refusion_of` the one that
+    it repeats without withdrawn concepts, `refusions` those that repeat it. `tombstoned` are those
+    of them that are not given out any more.
     """
 
     version: ModelVersion
@@ -73,6 +93,8 @@ class Lineage:
     predecessor: int | None
     refusion_of: VersionRef | None
     refusions: tuple[VersionRef, ...]
+    successor: int | None = None
+    tombstoned: frozenset[VersionRef] = frozenset()
 
 
 @dataclass(frozen=True)

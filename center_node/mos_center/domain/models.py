@@ -175,7 +175,8 @@ class Fusion:
     often a worker began with it, `generation` how often it was started over after a failure,
     `deaths` the begins since it last came further. `queue_position` is known of what is read one by
     one or listed, while it is queued. `engine` is the version of the rules it is fused by,
-    `refusion_of` the fusion that it repeats without withdrawn concepts.
+    `refusion_of` the fusion that it repeats without withdrawn concepts. `previews` says whether the
+    fused model is sampled; None is as the center does.
     """
 
     id: str
@@ -206,6 +207,7 @@ class Fusion:
     queue_position: int | None = None
     engine: str = ""
     refusion_of: str | None = None
+    previews: bool | None = None
 
     def seconds_left(self, now: datetime) -> int | None:
         """How long it will still run, if its blocks go on as they went; None while unknown."""
@@ -241,6 +243,7 @@ class FusionPlan:
     refine_rounds: int
     exports: tuple[Export, ...]
     build: Digest
+    previews: bool | None = None
 
 
 @dataclass(frozen=True)

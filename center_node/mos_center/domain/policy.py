@@ -28,6 +28,17 @@ class Withdrawal(StrEnum):
     KEEP = "keep"
 
 
+class Previews(StrEnum):
+    """Whether fused models are sampled, of fusions whose request doesn't say.
+
+    Automatically: where it is quick, on a GPU or with a small base.
+    """
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 @dataclass(frozen=True)
 class Quota:
     """The most that one member may have; None: no limit.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mos_diffusion.base_model import read_layer_map
-from mos_protocol.errors import Conflict, InvalidRequest
+from mos_protocol.errors import Conflict, InvalidRequest, MosError
 from mos_protocol.layer_map import LayerMap
 from mos_protocol.manifest import CONCEPT_FILE, Manifest, read_manifest
 from mos_protocol.names import Digest
@@ -17,6 +17,7 @@ from mos_protocol.part_weights import PartWeights
 from mos_protocol.words import check_words
 
 from mos_center.fusion.parallel import Stopwatch, workers
+from mos_center.fusion.previews import write_previews
 from mos_center.fusion.publish import write_model
 from mos_center.fusion.recipe import Recipe
 from mos_center.fusion.settings import FusionSettings
@@ -39,13 +40,15 @@ def fuse_local(
     sums: Path | None = None,
     withdrawn: Sequence[Path] = (),
     exports: Sequence[str] = (),
+    previews: bool = False,
 ) -> dict[str, object]:
     """Fuse `packages` (folder, weights) on the base folder into `out`; return the report.
 
     `prior` maps every block to its file of prior moments; a prior weight above 0 needs it. With a
     folder of `sums`, a fusion with one concept more or less than an earlier one reads the moments
-    of that one only; a concept that went out must be named in `withdrawn`. The report that is
-    returned also has `seconds` per phase, and `reused`: how many concepts were not read.
+    of that one only; a concept that went out must be named in `withdrawn`. With `previews`, the
+    fused model is sampled. The report that is returned also has `seconds` per phase, `reused`: how
+    many concepts were not read, and `unsampled`: why there are no previews, "" if all is well.
 
     Packages are checked before they are read. `out` must not exist; it appears complete or not at
     all. Raises `InvalidRequest`, `InvalidPackage`, `Conflict` or `JobFailed`.
@@ -85,7 +88,7 @@ def fuse_local(
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        report = _fuse(recipe, work, out, cache, watch, on_progress)
+        report = _fuse(recipe, work, out, cache, watch, on_progress, previews=previews)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return {**report, "seconds": _seconds(watch), "reused": reused}
@@ -98,19 +101,35 @@ def _fuse(
     cache: SumsCache | None,
     watch: Stopwatch,
     on_progress: Progress,
+    *,
+    previews: bool,
 ) -> dict[str, object]:
     """Fuse block by block inside `work`, then move the finished folder to `out`."""
-    steps = fusion_steps(recipe, work, cache, watch)
+    steps, blocks = fusion_steps(recipe, work, cache, watch), fused_blocks(recipe, work)
+    unsampled = ""
     total = len(steps) + 1
     for done, step in enumerate(steps):
         on_progress(done, total, step.name)
         step.run()
     on_progress(len(steps), total, "writing the model")
     with watch.phase("write"):
-        report = write_model(recipe, fused_blocks(recipe, work), work / "model")
-        (work / "model").rename(out)
+        report = write_model(recipe, blocks, work / "model")
+    if previews:
+        on_progress(len(steps), total, "sampling previews")
+        with watch.phase("sample"):
+            unsampled = _sample(recipe, blocks, work / "model")
+    (work / "model").rename(out)
     on_progress(total, total, "done")
-    return report
+    return {**report, "unsampled": unsampled}
+
+
+def _sample(recipe: Recipe, blocks: Sequence[Path], model: Path) -> str:
+    """Add previews; the reason where that can't be: the model is complete without them."""
+    try:
+        write_previews(recipe, blocks, model)
+    except MosError as error:
+        return error.message
+    return ""
 
 
 def _check_request(

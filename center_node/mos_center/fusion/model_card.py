@@ -62,14 +62,16 @@ def model_card(
     concepts: Sequence[ConceptSource],
     settings: FusionSettings,
     blocks: Sequence[BlockReport],
+    previews: Sequence[str] = (),
 ) -> str:
-    """The whole README as markdown."""
+    """The whole README as markdown; `previews` are paths of pictures, one per concept or none."""
     layers = [layer for block in blocks for layer in block.layers]
     refs = [concept.ref for concept in concepts]
     trigger = " ".join(concepts[0].manifest.words)
     sections = [
         _FRONT + f"\n# {len(concepts)} concepts on {base.name}\n",
         _concept_table(base, concepts),
+        _previews(refs, previews),
         _USE.format(prompt=f"a photo of {trigger}"),
         _settings(settings),
         _residuals(layers),
@@ -94,6 +96,18 @@ def _concept_table(base: BaseSource, concepts: Sequence[ConceptSource]) -> str:
         "| concept | words | class | weight | licence | consent | description |\n"
         "|---|---|---|---|---|---|---|\n"
         f"{rows}"
+    )
+
+
+def _previews(refs: Sequence[str], paths: Sequence[str]) -> str:
+    if not paths:
+        return ""
+    rows = "".join(f"| {ref} | ![{ref}]({path}) |\n" for ref, path in zip(refs, paths, strict=True))
+    return (
+        "## Previews\n\n"
+        "Sampled with this model from `a photo of a` and the concept's words, with the seeds of "
+        "its package's previews.\n\n"
+        f"| concept | with this model |\n|---|---|\n{rows}"
     )
 
 

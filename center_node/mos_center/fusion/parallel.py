@@ -44,6 +44,12 @@ def compute_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def device_name() -> str:
+    """What computes, for people: "cpu" or the GPU's name."""
+    device = compute_device()
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def workers() -> int:
     """How many pieces run at a time: one per core that this process may use, one for a GPU."""
     if compute_device().type != "cpu":

@@ -6,6 +6,7 @@
     concepts.safetensors, concepts.json      embeddings per word and layer
     delta.safetensors                        base + delta = these weights, bit for bit (see `delta`)
     report.json, quality.png, README.md      how well every layer and concept fits; the model card
+                                             (`previews` adds pictures to it)
     exports/<format>/                        the same in the formats of other tools, when asked for
 
 The same inputs give the same bytes: nothing in here knows the time or the machine.
@@ -99,9 +100,16 @@ def _write_reports(recipe: Recipe, blocks: Sequence[BlockReport], out: Path) -> 
     found = report.report_json(blocks, settings.to_json(), _inputs(recipe), refs, settings.ridge)
     write_json(out / REPORT_FILE, found)
     draw_quality(blocks, refs, out / QUALITY_FILE)
-    card = model_card(recipe.base, recipe.concepts, settings, blocks)
-    (out / CARD_FILE).write_text(card, encoding="utf-8")
+    write_card(recipe, blocks, out)
     return found
+
+
+def write_card(
+    recipe: Recipe, blocks: Sequence[BlockReport], out: Path, previews: Sequence[str] = ()
+) -> None:
+    """Write the model card, with the previews of the concepts in their order, if there are any."""
+    card = model_card(recipe.base, recipe.concepts, recipe.settings, blocks, previews)
+    (out / CARD_FILE).write_text(card, encoding="utf-8")
 
 
 def tokenizer_of(encoder: str) -> str:

@@ -194,8 +194,21 @@ def report_json(
             {"concepts": [refs[i], refs[j]], "share": share}
             for i, j, share in collisions(blocks, len(refs))[: 10 * _WORST_PAIRS]
         ],
-        "blocks": [_block_json(block, refs) for block in blocks if block.layers],
+        "blocks": [block_json(block, refs) for block in blocks if block.layers],
         "layers": [_layer_json(layer, refs) for layer in layers],
+    }
+
+
+def block_json(block: BlockReport, refs: Sequence[str]) -> dict[str, object]:
+    """One block's part of the report; `refs` names the concepts."""
+    return {
+        "block": block.name,
+        **_summary_json(block.layers),
+        "kept": {ref: 1 - concept_residual(block.layers, index) for index, ref in enumerate(refs)},
+        "collisions": [
+            {"concepts": [refs[i], refs[j]], "share": share}
+            for i, j, share in collisions([block], len(refs))[:_WORST_PAIRS]
+        ],
     }
 
 
@@ -219,18 +232,6 @@ def _concept_json(layers: Sequence[LayerReport], index: int) -> dict[str, object
         "result": 1 - concept_residual(layers, index),
         "average": 1 - concept_residual(layers, index, average=True),
         "parts": {part.value: 1 - concept_residual(own, index) for part, own in parts.items()},
-    }
-
-
-def _block_json(block: BlockReport, refs: Sequence[str]) -> dict[str, object]:
-    return {
-        "block": block.name,
-        **_summary_json(block.layers),
-        "kept": {ref: 1 - concept_residual(block.layers, index) for index, ref in enumerate(refs)},
-        "collisions": [
-            {"concepts": [refs[i], refs[j]], "share": share}
-            for i, j, share in collisions([block], len(refs))[:_WORST_PAIRS]
-        ],
     }
 
 

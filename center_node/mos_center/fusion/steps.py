@@ -19,21 +19,28 @@ from mos_protocol.layer_map import Block
 from mos_protocol.moments import moments_path
 from mos_protocol.names import Digest
 
-from mos_center.fusion.block import CachedSums, block_path, fuse_block
+from mos_center.fusion.block import CachedSums, block_path, fuse_block, read_report
 from mos_center.fusion.parallel import Stopwatch
 from mos_center.fusion.recipe import Recipe
 from mos_center.fusion.refine import record_on_fused
+from mos_center.fusion.report import block_json
 from mos_center.fusion.sources import ConceptSource, local_file
 from mos_center.fusion.sums_cache import SumsCache
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step: a name that is its own in the fusion, what it does, and whether it was done."""
+    """One step: a name that is its own in the fusion, what it does, and whether it was done.
+
+    `block` is the block that it fuses, "" where it fuses none. `finding` says afterwards how that
+    block fits, as plain data; {} where there is none.
+    """
 
     name: str
     run: Callable[[], object]
     is_done: Callable[[], bool]
+    block: str = ""
+    finding: Callable[[], dict[str, object]] = dict
 
 
 def fused_blocks(recipe: Recipe, work: Path) -> list[Path]:
@@ -80,14 +87,23 @@ def _block_steps(
         if cached is not None and block is blocks[-1]:
             cached.cache.finish(recipe.base.digest, _digests(recipe))
 
+    refs = [concept.ref for concept in recipe.concepts]
+    paths = [block_path(folder, block.name) for block in blocks]
     return [
         Step(
             f"{verb} {block.name}",
             partial(fuse, block),
-            block_path(folder, block.name).is_file,
+            path.is_file,
+            block.name,
+            partial(_finding, path, refs),
         )
-        for block in blocks
+        for block, path in zip(blocks, paths, strict=True)
     ]
+
+
+def _finding(path: Path, refs: Sequence[str]) -> dict[str, object]:
+    """What the file of a fused block says of it."""
+    return block_json(read_report(path), refs)
 
 
 def _record_steps(

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from mos_protocol.errors import JobFailed, MosError
-from mos_protocol.names import Digest
 
 from mos_center.domain.jobs import Job
-from mos_center.domain.models import PlannedConcept
 from mos_center.domain.ports import AuditLedger, BlobStore
 from mos_center.fusion.audit import audit_concept
-from mos_center.fusion.sources import BaseSource, ConceptSource, OpenFile
+from mos_center.fusion.sources import BaseSource
 from mos_center.jobs.durable import Steps
+from mos_center.jobs.recipes import concept_source
 
 log = logging.getLogger(__name__)
 
@@ -53,15 +52,8 @@ class ConceptAuditJob:
         if plan is None:
             return
         base = BaseSource(plan.base.name, plan.base.path, plan.base.layer_map, prior={})
-        result = audit_concept(base, self._source(plan.concept))
+        result = audit_concept(base, concept_source(plan.concept, self._blobs))
         self._ledger.done(audit_id, result)
-
-    def _source(self, concept: PlannedConcept) -> ConceptSource:
-        files = {path: self._blob(digest) for path, digest in concept.files.items()}
-        return ConceptSource(concept.ref, concept.weights, concept.manifest, files)
-
-    def _blob(self, digest: Digest) -> OpenFile:
-        return partial(self._blobs.local_path, digest)
 
 
 def _unexpected(audit_id: str, error: Exception) -> JobFailed:

@@ -17,33 +17,40 @@ from pathlib import Path
 
 from mos_protocol.errors import Conflict, JobFailed, MosError, Unavailable
 from mos_protocol.manifest import sha256_of
-from mos_protocol.names import Digest
 
+from mos_center.domain.fusion_events import PlannedStep
 from mos_center.domain.jobs import Job, fusion_of
-from mos_center.domain.models import FusionPlan, PlannedConcept, PublishedFile
+from mos_center.domain.models import FusionPlan, PublishedFile
+from mos_center.domain.policy import Previews
 from mos_center.domain.ports import BlobStore, FusionLedger
 from mos_center.domain.request_context import request_id
+from mos_center.fusion.previews import is_wanted, write_previews
 from mos_center.fusion.publish import write_model
 from mos_center.fusion.recipe import Recipe
-from mos_center.fusion.settings import FusionSettings, Solver
-from mos_center.fusion.sources import BaseSource, ConceptSource, OpenFile
 from mos_center.fusion.steps import Step, fused_blocks, fusion_steps
 from mos_center.fusion.sums_cache import SumsCache
 from mos_center.jobs.durable import Steps
 from mos_center.jobs.patience import Interrupted, Patience, Superseded
+from mos_center.jobs.recipes import recipe_of
+from mos_center.jobs.telling import Telling
 from mos_center.telemetry.metrics import JOBS, job_step
 
 log = logging.getLogger(__name__)
 
 _PUBLISH_ATTEMPTS = 3
+_WRITING = "writing the model"
+_SAMPLING = "sampling previews"
+_STORING = "storing the model"
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One worker's attempt at a fusion."""
+    """One worker's attempt at a fusion; `samples` says whether with previews."""
 
     plan: FusionPlan
     attempt: int
+    tell: Telling
+    samples: bool
 
     @property
     def fusion_id(self) -> str:
@@ -54,7 +61,8 @@ class FusionJob:
     """Runs fusions that a ledger describes; `work` holds one folder per fusion while it runs.
 
     sums: where sums of earlier fusions are kept, so that the next one reads what is new only.
-    patience: how long to wait for a ledger that is away.
+    patience: how long to wait for a ledger that is away. executor: the name of the worker.
+    previews: whether fused models are sampled, of requests that don't say.
     """
 
     def __init__(
@@ -64,12 +72,17 @@ class FusionJob:
         work: Path,
         sums: SumsCache | None = None,
         patience: Patience | None = None,
+        *,
+        executor: str = "",
+        previews: Previews = Previews.AUTO,
     ) -> None:
         self._ledger = ledger
         self._sums = sums
         self._blobs = blobs
         self._work = work
         self._patience = patience or Patience()
+        self._executor = executor
+        self._previews = previews
 
     def unfinished(self) -> tuple[Job, ...]:
         """The jobs that are to be done, as the ledger says."""
@@ -90,7 +103,7 @@ class FusionJob:
     def run(self, job_id: str, step: Steps) -> None:
         """Fuse and publish, or tell the ledger why not."""
         fusion_id, _ = fusion_of(job_id)
-        attempt = self._patience(partial(self._ledger.begin, job_id))
+        attempt = self._patience(partial(self._ledger.begin, job_id, executor=self._executor))
         if attempt is not None:
             asked = request_id.set(attempt.request_id)
             try:
@@ -119,8 +132,12 @@ class FusionJob:
         if self._is_cancelled(fusion_id):
             return
         step("start", partial(self._ledger.started, fusion_id))
-        run = _Run(self._patience(partial(self._ledger.plan, fusion_id)), attempt)
-        for number, part in enumerate(self._steps(run.plan)):
+        plan = self._patience(partial(self._ledger.plan, fusion_id))
+        tell = Telling(self._ledger, self._patience, fusion_id, attempt)
+        samples = is_wanted(plan.previews, self._previews, self._recipe(plan).base)
+        run, steps = _Run(plan, attempt, tell, samples), self._steps(plan)
+        tell.planned([PlannedStep(part.name, part.block) for part in steps] + _last_steps(samples))
+        for number, part in enumerate(steps):
             if self._is_cancelled(fusion_id):
                 return
             step(part.name, partial(self._run, run, number))
@@ -133,24 +150,31 @@ class FusionJob:
     def _run(self, run: _Run, number: int) -> None:
         """Run one step of the fusion, whose files stay in the work folder."""
         steps = self._steps(run.plan)
-        self._tell(run, number, len(steps) + 1, steps[number].name)
+        part = steps[number]
+        run.tell.begins(number, len(steps) + 1, part.name)
         self._make_up(steps[:number])
         # The names of later rounds' steps say more than a metric may.
-        with job_step(steps[number].name.partition(" ")[0]):
-            steps[number].run()
+        with run.tell.measured(part.name, metric=part.name.partition(" ")[0]) as finding:
+            part.run()
+            finding.update(part.finding())
 
     def _publish(self, run: _Run) -> int:
         """Write the model folder, put its files into the store, publish; return the version."""
         folder, recipe = self._folder(run.fusion_id), self._recipe(run.plan)
-        steps = self._steps(run.plan)
-        total = len(steps) + 1
+        steps, blocks = self._steps(run.plan), fused_blocks(recipe, folder)
+        model, done = folder / "model", len(steps)
         self._make_up(steps)
-        self._tell(run, total - 1, total, "writing the model")
-        with job_step("writing the model"):
-            report = write_model(recipe, fused_blocks(recipe, folder), folder / "model")
-        self._tell(run, total - 1, total, "storing the model")
-        with job_step("storing the model"):
-            return self._put(run, folder / "model", report)
+        run.tell.begins(done, done + 1, _WRITING)
+        with run.tell.measured(_WRITING):
+            report = write_model(recipe, blocks, model)
+        if run.samples:
+            run.tell.begins(done, done + 1, _SAMPLING)
+            with run.tell.measured(_SAMPLING) as finding:
+                finding.update(_sampled(run.fusion_id, recipe, blocks, model))
+        run.tell.begins(done, done + 1, _STORING)
+        # Its end is the publication.
+        with job_step(_STORING):
+            return self._put(run, model, report)
 
     def _put(self, run: _Run, model: Path, report: dict[str, object]) -> int:
         for number in range(1, _PUBLISH_ATTEMPTS + 1):
@@ -163,12 +187,6 @@ class FusionJob:
                 if number == _PUBLISH_ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
-
-    def _tell(self, run: _Run, done: int, total: int, message: str) -> None:
-        """Tell how far it is; raises `Superseded` when the fusion is another worker's now."""
-        counts = self._ledger.progress(run.fusion_id, done, total, message, attempt=run.attempt)
-        if not counts and not self._ledger.is_cancelled(run.fusion_id):
-            raise Superseded
 
     def _make_up(self, steps: Sequence[Step]) -> None:
         """Run again what was done but lost: steps that returned are not run again by themselves."""
@@ -190,42 +208,7 @@ class FusionJob:
         return files
 
     def _recipe(self, plan: FusionPlan) -> Recipe:
-        base = BaseSource(
-            name=plan.base.name,
-            folder=plan.base.path,
-            layer_map=plan.base.layer_map,
-            prior={block: self._blob(digest) for block, digest in plan.base.prior.items()},
-        )
-        settings = FusionSettings(
-            solver=Solver(plan.solver),
-            ridge=plan.ridge or {},
-            prior_weight=plan.prior_weight,
-            lbfgs_steps=plan.lbfgs_steps or {},
-            refine_rounds=plan.refine_rounds,
-        )
-        return Recipe(
-            base,
-            [self._source(concept) for concept in plan.concepts],
-            settings,
-            plan.exports,
-            self._at_hand,
-        )
-
-    def _at_hand(self, digest: Digest) -> ConceptSource | None:
-        """A package that is not in the fusion, if all its files are still in the store."""
-        concept = self._ledger.package(digest)
-        return None if concept is None else self._source(concept)
-
-    def _source(self, concept: PlannedConcept) -> ConceptSource:
-        return ConceptSource(
-            ref=concept.ref,
-            weights=concept.weights,
-            manifest=concept.manifest,
-            files={path: self._blob(digest) for path, digest in concept.files.items()},
-        )
-
-    def _blob(self, digest: Digest) -> OpenFile:
-        return partial(self._blobs.local_path, digest)
+        return recipe_of(plan, self._ledger, self._blobs)
 
     def _fail(self, fusion_id: str, attempt: int, error: MosError) -> None:
         if isinstance(error, Conflict) and self._is_cancelled(fusion_id):
@@ -238,6 +221,22 @@ class FusionJob:
 
     def _clear(self, fusion_id: str) -> None:
         shutil.rmtree(self._folder(fusion_id), ignore_errors=True)
+
+
+def _last_steps(samples: bool) -> list[PlannedStep]:
+    """What comes after the blocks."""
+    names = [_WRITING, _SAMPLING, _STORING] if samples else [_WRITING, _STORING]
+    return [PlannedStep(name) for name in names]
+
+
+def _sampled(fusion_id: str, recipe: Recipe, blocks: Sequence[Path], model: Path) -> dict[str, str]:
+    """Add previews, and find why that can't be: the model is complete without them."""
+    try:
+        write_previews(recipe, blocks, model)
+    except MosError as error:
+        log.warning("fusion.unsampled id=%s", fusion_id, exc_info=True)
+        return {"unsampled": error.message}
+    return {}
 
 
 def _unexpected(fusion_id: str, error: Exception) -> JobFailed:

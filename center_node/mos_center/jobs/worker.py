@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from queue import SimpleQueue
 
 from mos_protocol.errors import Conflict, NotFound, Unavailable
@@ -11,6 +12,7 @@ from mos_protocol.errors import Conflict, NotFound, Unavailable
 from mos_center.domain.jobs import Job, kind_of
 from mos_center.jobs.durable import EXECUTOR, DurableJobs, Steps
 from mos_center.jobs.fusion_job import FusionJob
+from mos_center.jobs.heartbeat import Heartbeat
 from mos_center.jobs.patience import Patience
 from mos_center.jobs.slots import Slot
 from mos_center.jobs.sweeper import JobKind, Rhythm, Sweeper
@@ -23,6 +25,7 @@ class Worker:
 
     url: the database that remembers which steps are done, SQLAlchemy's URL of SQLite or PostgreSQL.
     slot: the name it works under, `executor`. kinds: the jobs that are no fusions, by kind.
+    heartbeat: how the center hears of it, if it is to.
     """
 
     def __init__(
@@ -35,8 +38,10 @@ class Worker:
         executor: str = EXECUTOR,
         patience: Patience | None = None,
         rhythm: Rhythm | None = None,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         self._slot = slot
+        self._heartbeat = heartbeat
         self._executor = executor
         self._rhythm = rhythm
         self._fusions = fusions
@@ -58,6 +63,8 @@ class Worker:
         loop, call it by `asyncio.to_thread`.
         """
         self._slot.take()
+        if self._heartbeat is not None:
+            self._heartbeat.start()
         try:
             self._fusions.tidy()
             self._jobs.start()
@@ -79,6 +86,9 @@ class Worker:
         if self._sweeper is not None:
             self._sweeper.stop()
         self._jobs.close()
+        # Before somebody else has the name.
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         self._slot.give_back()
         log.info("worker.stopped executor=%s", self._executor)
 
@@ -114,4 +124,5 @@ class Worker:
         kind, name = kind_of(job_id)
         if kind not in self._kinds:
             raise NotFound(f"There are no jobs of kind {kind!r}.", hint="Upgrade this worker.")
-        self._kinds[kind].run(name, step)
+        with nullcontext() if self._heartbeat is None else self._heartbeat.doing(job_id):
+            self._kinds[kind].run(name, step)

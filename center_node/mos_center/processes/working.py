@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import re
 import socket
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mos_protocol.errors import InvalidRequest
 
 from mos_center.domain.jobs import AUDIT, VALIDATION
 from mos_center.domain.ports import FusionQueue
+from mos_center.domain.workers import WorkerRecord
 from mos_center.opening import OpenedData
 from mos_center.service.concept_audits import AuditLedgerService
+from mos_center.service.workers import WorkerLedgerService
 from mos_center.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from mos_center.jobs.sweeper import JobKind
     from mos_center.jobs.worker import Worker
 
+_DISTRIBUTION = "mos-federation"
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
@@ -89,10 +94,11 @@ def new_worker(data: OpenedData, settings: Settings) -> Worker:
     """A worker on this data that has not been started."""
     choose_device(settings.device)
     # Only here: a process without a worker does without torch.
-    from mos_center.fusion.parallel import compute_device
+    from mos_center.fusion.parallel import compute_device, device_name
     from mos_center.fusion.sums_cache import SumsCache
     from mos_center.jobs.audit_job import ConceptAuditJob
     from mos_center.jobs.fusion_job import FusionJob
+    from mos_center.jobs.heartbeat import Heartbeat
     from mos_center.jobs.patience import Patience
     from mos_center.jobs.validation_job import ValidationJob
     from mos_center.jobs.worker import Worker
@@ -106,11 +112,34 @@ def new_worker(data: OpenedData, settings: Settings) -> Worker:
     patience = Patience()
     limit = settings.sums_cache_bytes
     sums = SumsCache(settings.sums / place.folder, limit) if limit else None
-    fusions = FusionJob(data.ledger(), data.blobs, settings.work / place.folder, sums, patience)
+    fusions = FusionJob(
+        data.ledger(),
+        data.blobs,
+        settings.work / place.folder,
+        sums,
+        patience,
+        executor=place.executor,
+        previews=settings.previews,
+    )
     kinds: dict[str, JobKind] = {
         AUDIT: ConceptAuditJob(AuditLedgerService(data.database), data.blobs),
         VALIDATION: ValidationJob(data.center().validation),
     }
     return Worker(
-        settings.jobs, place.slot, fusions, kinds, executor=place.executor, patience=patience
+        settings.jobs,
+        place.slot,
+        fusions,
+        kinds,
+        executor=place.executor,
+        patience=patience,
+        heartbeat=Heartbeat(
+            WorkerLedgerService(data.database), _introduced(place.executor, device_name())
+        ),
     )
+
+
+def _introduced(executor: str, device: str) -> WorkerRecord:
+    """This process as a worker that does nothing yet."""
+    now = datetime.now(UTC)
+    version = importlib.metadata.version(_DISTRIBUTION)
+    return WorkerRecord(executor, socket.gethostname(), os.getpid(), device, version, "", now, now)

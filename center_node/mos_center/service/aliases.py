@@ -10,7 +10,7 @@ from mos_protocol.names import LATEST, check_slug
 from mos_center.domain.access import Caller
 from mos_center.domain.events import AuditEvent
 from mos_center.domain.ids import new_id
-from mos_center.domain.lineage import AliasMove
+from mos_center.domain.lineage import AliasHistory, AliasMove
 from mos_center.domain.models import ModelVersion
 from mos_center.domain.ports import Database, Transaction
 from mos_center.service.fusion_lookup import check_model_owner
@@ -49,6 +49,14 @@ class AliasService:
         if not moves and before is None:
             raise _no_alias(model, alias)
         return moves
+
+    def of_model(
+        self, model: str, *, caller: Caller, limit: int, moves: int
+    ) -> tuple[AliasHistory, ...]:
+        """At most `limit` of its aliases, removed ones last, each with its newest moves."""
+        with self._database.read() as transaction:
+            find_version(transaction, model, LATEST, caller)
+            return transaction.aliases.of_model(model, limit=limit, moves=moves)
 
     def roll_back(
         self, model: str, alias: str, *, caller: Caller, to: int | None = None

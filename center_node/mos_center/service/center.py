@@ -10,6 +10,7 @@ from mos_center.domain.ports import ActivationReducer, BlobStore, Database, Fusi
 from mos_center.service.aliases import AliasService
 from mos_center.service.audit import AuditService
 from mos_center.service.bases import BaseService
+from mos_center.service.comparison import ComparisonService
 from mos_center.service.concept_audits import ConceptAuditService
 from mos_center.service.concepts import ConceptService
 from mos_center.service.fusions import FusionService
@@ -19,6 +20,7 @@ from mos_center.service.invitations import InvitationService
 from mos_center.service.lineage import LineageService
 from mos_center.service.members import MemberService
 from mos_center.service.models import ModelService
+from mos_center.service.overview import OverviewService
 from mos_center.service.quotas import QuotaService
 from mos_center.service.refusion import RefusionService
 from mos_center.service.submissions import SubmissionService
@@ -27,6 +29,7 @@ from mos_center.service.uploads import UploadService
 from mos_center.service.validation import ValidationService
 from mos_center.service.webhooks import DeliveryService, WebhookService
 from mos_center.service.withdrawal import WithdrawalService
+from mos_center.service.workers import WorkerService
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Center:
     fusions: FusionService
     models: ModelService
     aliases: AliasService
+    comparisons: ComparisonService
     lineage: LineageService
     refusion: RefusionService
     withdrawal: WithdrawalService
@@ -51,10 +55,12 @@ class Center:
     members: MemberService
     invitations: InvitationService
     quotas: QuotaService
+    overview: OverviewService
     audit: AuditService
     webhooks: WebhookService
     deliveries: DeliveryService
     answers: IdempotencyService
+    workers: WorkerService
 
 
 def assemble(
@@ -66,7 +72,7 @@ def assemble(
 ) -> Center:
     """Build every use case; nothing is read or opened."""
     policy = policy or Policy()
-    fusions = FusionService(database, queue, policy.quota)
+    fusions = FusionService(database, queue, blobs, policy.quota)
     return Center(
         blobs=blobs,
         bases=BaseService(database, blobs),
@@ -78,18 +84,21 @@ def assemble(
         fusions=fusions,
         models=ModelService(database, blobs),
         aliases=AliasService(database),
+        comparisons=ComparisonService(database),
         lineage=LineageService(database),
         refusion=RefusionService(database, fusions),
         withdrawal=WithdrawalService(database, blobs, queue, policy.withdrawal),
         members=MemberService(database),
         invitations=InvitationService(database),
         quotas=QuotaService(database, policy.quota),
+        overview=OverviewService(database, policy.quota),
         tokens=TokenService(database, open_without_tokens=policy.open_without_tokens),
         health=HealthService(database, blobs),
         audit=AuditService(database),
         webhooks=WebhookService(database, policy.webhooks),
         deliveries=DeliveryService(database),
         answers=IdempotencyService(database),
+        workers=WorkerService(database),
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from mos_protocol.errors import Gone, NotFound, PermissionDenied
 from mos_protocol.manifest import FileEntry
+from mos_protocol.names import ConceptRef
 
 from mos_center.domain.access import Caller, Visibility
 from mos_center.domain.events import AuditEvent
@@ -26,6 +27,14 @@ class ConceptOverview:
     concept: ConceptRecord
     versions: tuple[Submission, ...]
     shares: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class ShownConcept:
+    """A package, and who sees the concept that it is a version of."""
+
+    submission: Submission
+    visibility: Visibility
 
 
 class ConceptService:
@@ -53,10 +62,38 @@ class ConceptService:
                 limit=limit,
             )
 
+    def find_all(
+        self,
+        query: ConceptQuery,
+        *,
+        caller: Caller,
+        states: Iterable[SubmissionState],
+        before: str | None = None,
+        limit: int,
+    ) -> tuple[ShownConcept, ...]:
+        """As `find`, with what only its owner and curators see: uploads and refused packages."""
+        with self._database.read() as transaction:
+            found = transaction.submissions.find(
+                states=states, viewer=caller.viewer, query=query, before=before, limit=limit
+            )
+            shown = transaction.concepts.visibilities({(one.owner, one.name) for one in found})
+        return tuple(ShownConcept(one, shown[one.owner, one.name]) for one in found)
+
     def get(self, owner: str, name: str, version: int, *, caller: Caller) -> Submission:
         """Return one version of a concept; raises `NotFound`, also when it is hidden."""
         with self._database.read() as transaction:
             return find_concept(transaction, owner, name, version, caller)
+
+    def named(
+        self, refs: Collection[ConceptRef], *, caller: Caller
+    ) -> dict[ConceptRef, Submission]:
+        """The versions named, of those that the caller may see and that are in the catalogue.
+
+        A reference without a version means the newest approved one.
+        """
+        with self._database.read() as transaction:
+            found = transaction.submissions.named(refs, viewer=caller.viewer)
+        return {ref: item for ref, item in found.items() if item.state in CATALOGUED}
 
     def overview(self, owner: str, name: str, *, caller: Caller) -> ConceptOverview:
         """Return a concept over its versions; raises `NotFound`, also when it is hidden.

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
-from mos_protocol.errors import Conflict, InvalidRequest, JobFailed, MosError, NotFound, Unavailable
+from mos_protocol.errors import Conflict, InvalidRequest, JobFailed, MosError, Unavailable
 from mos_protocol.names import Digest
 from mos_protocol.part_weights import PartWeights
 
 from mos_center.domain.access import SYSTEM
 from mos_center.domain.events import Event, EventKind
+from mos_center.domain.fusion_events import FusionEventKind, PlannedStep
 from mos_center.domain.jobs import Attempt, Job, fusion_of
 from mos_center.domain.models import (
     Failure,
     Fusion,
-    FusionConcept,
     FusionPlan,
-    ModelVersion,
     PlannedConcept,
     Progress,
     PublishedFile,
-    VersionConcept,
 )
 from mos_center.domain.ports import BlobStore, Database, Transaction
 from mos_center.domain.states import (
@@ -33,7 +31,7 @@ from mos_center.domain.states import (
     is_finished,
 )
 from mos_center.service.fusion_lookup import find_fusion, record_fusion
-from mos_center.service.submissions import find_submission
+from mos_center.service.fusion_plan import next_version, plan_of
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +50,7 @@ class FusionLedgerService:
         with self._database.read() as transaction:
             return transaction.fusions.jobs(UNFINISHED)
 
-    def begin(self, job_id: str) -> Attempt | None:
+    def begin(self, job_id: str, *, executor: str = "") -> Attempt | None:
         with self._database.write() as transaction:
             fusion = _fusion_of(transaction, job_id)
             if fusion is None or is_finished(fusion.state):
@@ -62,6 +60,8 @@ class FusionLedgerService:
                 return None
             begun = replace(fusion, attempts=fusion.attempts + 1, deaths=fusion.deaths + 1)
             transaction.fusions.update(begun)
+            data = {"executor": executor} if executor else None
+            transaction.fusion_events.add(begun, FusionEventKind.BEGUN, data=data)
         log.info("fusion.begun id=%s attempt=%d", begun.id, begun.attempts)
         return Attempt(begun.attempts, begun.request_id)
 
@@ -70,27 +70,11 @@ class FusionLedgerService:
             fusion = find_fusion(transaction, fusion_id)
             if fusion.attempts == attempt and not is_finished(fusion.state):
                 transaction.fusions.update(replace(fusion, deaths=max(0, fusion.deaths - 1)))
+                transaction.fusion_events.add(fusion, FusionEventKind.PAUSED)
 
     def plan(self, fusion_id: str) -> FusionPlan:
         with self._database.read() as transaction:
-            fusion = find_fusion(transaction, fusion_id)
-            base = transaction.bases.get(fusion.base)
-            if base is None:
-                raise NotFound(f"The base {fusion.base!r} is not registered any more.")
-            concepts = tuple(_planned(transaction, concept) for concept in fusion.concepts)
-        return FusionPlan(
-            fusion_id=fusion.id,
-            model=fusion.model,
-            base=base,
-            concepts=concepts,
-            solver=fusion.solver.value,
-            prior_weight=fusion.prior_weight,
-            ridge=None if fusion.ridge is None else dict(fusion.ridge),
-            lbfgs_steps=None if fusion.lbfgs_steps is None else dict(fusion.lbfgs_steps),
-            refine_rounds=fusion.refine_rounds,
-            exports=fusion.exports,
-            build=fusion.build,
-        )
+            return plan_of(transaction, find_fusion(transaction, fusion_id))
 
     def package(self, manifest: Digest) -> PlannedConcept | None:
         with self._database.read() as transaction:
@@ -113,18 +97,42 @@ class FusionLedgerService:
                 running = replace(fusion, state=FusionState.RUNNING, started_at=started)
                 transaction.fusions.update(running)
 
+    def planned(self, fusion_id: str, steps: Sequence[PlannedStep], *, attempt: int) -> None:
+        with self._database.write() as transaction:
+            fusion = find_fusion(transaction, fusion_id)
+            if _counts(fusion, attempt):
+                data = {"steps": [asdict(step) for step in steps]}
+                transaction.fusion_events.add(fusion, FusionEventKind.PLANNED, data=data)
+
     def progress(
         self, fusion_id: str, done: int, total: int, message: str, *, attempt: int | None = None
     ) -> bool:
         with self._database.write() as transaction:
             fusion = find_fusion(transaction, fusion_id)
-            counts = fusion.state is FusionState.RUNNING and _is_current(fusion, attempt)
+            counts = _counts(fusion, attempt)
             if counts:
                 # Only what ends its worker again and again at the same step is given up.
                 deaths = min(fusion.deaths, 1) if done > fusion.progress.done else fusion.deaths
                 moved = replace(fusion, progress=Progress(done, total, message), deaths=deaths)
                 transaction.fusions.update(moved)
+                transaction.fusion_events.add(fusion, FusionEventKind.STEP_STARTED, message)
         return counts
+
+    def step_done(
+        self,
+        fusion_id: str,
+        step: str,
+        seconds: float,
+        finding: Mapping[str, object] | None = None,
+        *,
+        attempt: int,
+    ) -> None:
+        with self._database.write() as transaction:
+            fusion = find_fusion(transaction, fusion_id)
+            if _counts(fusion, attempt):
+                told = None if finding is None else dict(finding)
+                data = {"seconds": round(seconds, 3), "finding": told}
+                transaction.fusion_events.add(fusion, FusionEventKind.STEP_DONE, step, data)
 
     def is_cancelled(self, fusion_id: str) -> bool:
         with self._database.read() as transaction:
@@ -150,8 +158,7 @@ class FusionLedgerService:
                     f"Fusion {fusion_id} was given to another worker.",
                     hint="That one publishes it.",
                 )
-            version = 1 + transaction.models.last_version(fusion.model)
-            published = _version(transaction, fusion, version, files)
+            published = next_version(transaction, fusion, files)
             transaction.models.add(published, report)
             # After the references are written, so that nobody deletes a file meanwhile.
             self._check_stored(files)
@@ -159,10 +166,11 @@ class FusionLedgerService:
                 fusion,
                 state=FusionState.PUBLISHED,
                 progress=Progress(fusion.progress.total, fusion.progress.total, "published"),
-                model_version=version,
+                model_version=published.version,
                 finished_at=published.created_at,
             )
             _settle(transaction, fusion, done, EventKind.MODEL_PUBLISHED)
+        version = published.version
         log.info("fusion.published id=%s model=%s version=%d", fusion_id, fusion.model, version)
         return version
 
@@ -204,6 +212,11 @@ def _fusion_of(transaction: Transaction, job_id: str) -> Fusion | None:
     return fusion if fusion is not None and fusion.generation == generation else None
 
 
+def _counts(fusion: Fusion, attempt: int | None) -> bool:
+    """Whether what this attempt tells of its work is to be written down."""
+    return fusion.state is FusionState.RUNNING and _is_current(fusion, attempt)
+
+
 def _is_current(fusion: Fusion, attempt: int | None) -> bool:
     return attempt is None or attempt == fusion.attempts
 
@@ -228,43 +241,3 @@ def _settle(transaction: Transaction, before: Fusion, after: Fusion, kind: Event
         "error": None if after.error is None else asdict(after.error),
     }
     transaction.outbox.add(Event(kind, f"fusion/{after.id}", data))
-
-
-def _planned(transaction: Transaction, concept: FusionConcept) -> PlannedConcept:
-    manifest = find_submission(transaction, concept.submission_id).manifest
-    return PlannedConcept(
-        ref=concept.ref,
-        weights=concept.weights,
-        manifest=manifest,
-        files=transaction.submissions.files(concept.submission_id),
-    )
-
-
-def _version(
-    transaction: Transaction, fusion: Fusion, version: int, files: Sequence[PublishedFile]
-) -> ModelVersion:
-    base = transaction.bases.get(fusion.base)
-    if base is None:
-        raise NotFound(f"The base {fusion.base!r} is not registered any more.")
-    return ModelVersion(
-        model=fusion.model,
-        version=version,
-        aliases=(),
-        base=base.name,
-        base_digest=base.digest,
-        concepts=tuple(
-            VersionConcept(
-                concept.name,
-                concept.version,
-                concept.weights,
-                find_submission(transaction, concept.submission_id).manifest.words,
-            )
-            for concept in fusion.concepts
-        ),
-        solver=fusion.solver,
-        fusion_id=fusion.id,
-        build=fusion.build,
-        created_at=datetime.now(UTC),
-        files=tuple(files),
-        requested_by=fusion.requested_by,
-    )

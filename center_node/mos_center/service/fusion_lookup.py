@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 
 from mos_protocol.errors import NotFound, PermissionDenied
 
 from mos_center.domain.access import Caller
 from mos_center.domain.events import AuditEvent
+from mos_center.domain.fusion_events import FusionEventKind
 from mos_center.domain.models import Fusion
 from mos_center.domain.ports import Transaction
 from mos_center.domain.states import FusionState
@@ -43,7 +45,7 @@ def check_requester(fusion: Fusion, caller: Caller) -> None:
 def record_fusion(
     transaction: Transaction, fusion: Fusion, before: FusionState | None, caller: Caller
 ) -> None:
-    """Write a fusion's change of state into the audit log."""
+    """Write a fusion's change of state into the audit log, and among its own events."""
     after: dict[str, object] = {"state": fusion.state.value, "model": fusion.model}
     if before is None:
         after["concepts"] = [concept.ref for concept in fusion.concepts]
@@ -55,7 +57,23 @@ def record_fusion(
     action = "fusion.requested" if before is None else f"fusion.{fusion.state.value}"
     event = AuditEvent(caller.name, action, f"fusion/{fusion.id}", stood, after)
     transaction.audit.record(event)
+    kind, data = _event(fusion, before, caller)
+    transaction.fusion_events.add(fusion, kind, data=data)
     log.info("%s id=%s by=%s", action, fusion.id, caller.name)
+
+
+def _event(
+    fusion: Fusion, before: FusionState | None, caller: Caller
+) -> tuple[FusionEventKind, dict[str, object]]:
+    """The event that a fusion's change of state is, and its data."""
+    if fusion.error is not None:
+        return FusionEventKind.FAILED, asdict(fusion.error)
+    if fusion.model_version is not None:
+        return FusionEventKind.PUBLISHED, {"version": fusion.model_version}
+    if fusion.state is FusionState.CANCELLED:
+        return FusionEventKind.CANCELLED, {"by": caller.name}
+    asked = FusionEventKind.REQUESTED if before is None else FusionEventKind.RETRIED
+    return asked, {"by": caller.name}
 
 
 def _no_fusion(fusion_id: str) -> NotFound:

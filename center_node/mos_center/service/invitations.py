@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 # Begins as API tokens do, so that logs mask it too.
 PREFIX = "mos_join_"
 DEFAULT_LIFETIME = timedelta(hours=72)
+LONGEST_LIFETIME = timedelta(days=90)
 FIRST_TOKEN = "joined"
 
 

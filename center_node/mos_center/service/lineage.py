@@ -6,9 +6,10 @@ from mos_protocol.errors import NotFound
 from mos_protocol.names import Digest
 
 from mos_center.domain.access import Caller, Scope
-from mos_center.domain.lineage import Holders, Lineage
+from mos_center.domain.lineage import Holders, Lineage, VersionRef
 from mos_center.domain.models import ModelVersion
-from mos_center.domain.ports import Database
+from mos_center.domain.ports import Database, Transaction
+from mos_center.domain.quality import SUMMARY, Quality, read_quality
 from mos_center.service.concepts import find_concept
 from mos_center.service.fusion_lookup import find_fusion
 from mos_center.service.models import find_version
@@ -23,19 +24,14 @@ class LineageService:
     def of_version(self, model: str, revision: str, *, caller: Caller) -> Lineage:
         """All that a version was made of; raises `NotFound`."""
         with self._database.read() as transaction:
+            return _lineage(transaction, find_version(transaction, model, revision, caller), caller)
+
+    def with_quality(self, model: str, revision: str, *, caller: Caller) -> tuple[Lineage, Quality]:
+        """As `of_version`, and how well it came out."""
+        with self._database.read() as transaction:
             version = find_version(transaction, model, revision, caller)
-            fusion = find_fusion(transaction, version.fusion_id)
-            repeated = fusion.refusion_of
-            return Lineage(
-                version=version,
-                fusion=fusion,
-                ingredients=transaction.lineage.ingredients(fusion.id),
-                predecessor=transaction.models.predecessor(
-                    model, version.version, viewer=caller.viewer
-                ),
-                refusion_of=transaction.lineage.version_of(repeated) if repeated else None,
-                refusions=transaction.lineage.refusions(fusion.id),
-            )
+            report = transaction.models.report(version.model, version.version, SUMMARY)
+            return _lineage(transaction, version, caller), read_quality(report)
 
     def versions_with(
         self,
@@ -67,3 +63,24 @@ class LineageService:
                 hint="Files of withdrawn concepts are not kept, and hidden ones are not told.",
             )
         return Holders(concepts, versions)
+
+
+def _lineage(transaction: Transaction, version: ModelVersion, caller: Caller) -> Lineage:
+    models, lineage, viewer = transaction.models, transaction.lineage, caller.viewer
+    fusion = find_fusion(transaction, version.fusion_id)
+    before = models.predecessor(version.model, version.version, viewer=viewer)
+    after = models.successor(version.model, version.version, viewer=viewer)
+    repeats = lineage.version_of(fusion.refusion_of) if fusion.refusion_of else None
+    refusions = lineage.refusions(fusion.id)
+    beside = [VersionRef(version.model, number) for number in (before, after) if number]
+    related = [*beside, *refusions, *([repeats] if repeats else [])]
+    return Lineage(
+        version=version,
+        fusion=fusion,
+        ingredients=lineage.ingredients(fusion.id, viewer=viewer),
+        predecessor=before,
+        successor=after,
+        refusion_of=repeats,
+        refusions=refusions,
+        tombstoned=lineage.tombstoned(related),
+    )

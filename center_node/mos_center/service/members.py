@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -63,6 +63,26 @@ class MemberService:
         caller.require(Scope.ADMIN, Role.ADMIN)
         with self._database.read() as transaction:
             return transaction.members.all()
+
+    def find(
+        self,
+        text: str | None = None,
+        role: Role | None = None,
+        *,
+        caller: Caller,
+        after: str | None = None,
+        limit: int,
+    ) -> tuple[Member, ...]:
+        """Members by name, only what follows `after`; `text` is found in names."""
+        caller.require(Scope.ADMIN, Role.ADMIN)
+        with self._database.read() as transaction:
+            return transaction.members.find(text, role, after=after, limit=limit)
+
+    def last_active(self, names: Collection[str], *, caller: Caller) -> dict[str, datetime]:
+        """When each member last used a token; those who never did are left out."""
+        caller.require(Scope.ADMIN, Role.ADMIN)
+        with self._database.read() as transaction:
+            return transaction.tokens.last_used(names)
 
     def get(self, name: str, *, caller: Caller) -> Member:
         """Return a member, to admins and to itself; raises `NotFound`."""

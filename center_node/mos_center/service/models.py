@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -52,12 +52,19 @@ class ModelService:
             )
         return tuple(_named(version, newest) for version in found)
 
-    def versions(self, model: str, *, caller: Caller) -> tuple[ModelVersion, ...]:
-        """The versions that the caller may read, newest first; raises `NotFound`."""
+    def versions(
+        self, model: str, *, caller: Caller, before: int | None = None, limit: int | None = None
+    ) -> tuple[ModelVersion, ...]:
+        """The versions that the caller may read, newest first; raises `NotFound`.
+
+        With `before` only numbers below it, of which there may be none.
+        """
         with self._database.read() as transaction:
-            versions = transaction.models.versions(model, viewer=caller.viewer)
+            versions = transaction.models.versions(
+                model, viewer=caller.viewer, before=before, limit=limit
+            )
             newest = transaction.models.newest([model], viewer=caller.viewer)
-        if not versions:
+        if not newest:
             raise NotFound(f"There is no model {model!r}.", hint="List the models.")
         return tuple(_named(version, newest) for version in versions)
 
@@ -65,6 +72,22 @@ class ModelService:
         """Return the version that a number, an alias or a commit means; raises `NotFound`."""
         with self._database.read() as transaction:
             return find_version(transaction, model, revision, caller)
+
+    def report(
+        self,
+        model: str,
+        revision: str,
+        *,
+        caller: Caller,
+        entries: Collection[str] | None = None,
+    ) -> dict[str, object]:
+        """The report that a version was published with, or these entries of it.
+
+        It stays when the version is tombstoned. Raises `NotFound`.
+        """
+        with self._database.read() as transaction:
+            version = find_version(transaction, model, revision, caller)
+            return transaction.models.report(version.model, version.version, entries)
 
     def file(self, model: str, revision: str, path: str, *, caller: Caller) -> PublishedFile:
         """Return a file of a version; raises `NotFound`, and `Gone` for a tombstoned version."""
@@ -136,8 +159,8 @@ def find_version(
     """The version that `revision` means to the caller; raises `NotFound`, also when hidden."""
     newest = transaction.models.newest([model], viewer=caller.viewer)
     number = newest.get(model) if revision == LATEST else _resolve(transaction, model, revision)
-    version = transaction.models.get(model, number) if number else None
-    if version is None or not transaction.fusions.is_readable(version.fusion_id, caller.viewer):
+    version = transaction.models.get(model, number, viewer=caller.viewer) if number else None
+    if version is None:
         raise NotFound(f"There is no model {model}@{revision}.", hint="List the model's versions.")
     return _named(version, newest)
 

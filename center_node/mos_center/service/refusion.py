@@ -64,4 +64,5 @@ def _without(fusion: Fusion, remaining: list[Ingredient]) -> FusionRequest:
         refine_rounds=fusion.refine_rounds,
         exports=fusion.exports,
         refusion_of=fusion.id,
+        previews=fusion.previews,
     )

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "mos_"
 SESSION_LIFETIME = timedelta(days=7)
+LONGEST_LIFETIME = timedelta(days=3650)
 USE_IS_NOTED_EVERY = timedelta(minutes=1)
 
 
@@ -58,18 +59,41 @@ class TokenService:
             end = _end(transaction, lifetime, caller)
             return issue(transaction, found, name, scopes, end, caller)
 
-    def revoke(self, token_id: str, *, caller: Caller) -> None:
-        """Refuse the token from now on."""
+    def revoke(self, token_id: str, *, caller: Caller) -> TokenRecord:
+        """Refuse the token from now on, and return it as it was; raises `NotFound`."""
         with self._database.write() as transaction:
             token = transaction.tokens.get(token_id)
             if token is None or not _may_manage(caller, token.member):
                 raise NotFound(f"There is no token {token_id!r}.", hint="List the tokens.")
             if token.revoked_at is not None:
-                return
+                return token
             transaction.tokens.revoke(token_id, datetime.now(UTC))
             transaction.audit.record(
                 AuditEvent(caller.name, "token.revoked", f"token/{token.member}/{token.name}")
             )
+        return token
+
+    def find(
+        self,
+        member: str | None,
+        *,
+        caller: Caller,
+        before: str | None = None,
+        limit: int,
+    ) -> tuple[TokenRecord, ...]:
+        """A member's tokens, or everyone's when None, newest first, only ids below `before`."""
+        if member is None:
+            caller.require(Scope.ADMIN, Role.ADMIN)
+        else:
+            _check_own(caller, member)
+        with self._database.read() as transaction:
+            return transaction.tokens.newest(member, before=before, limit=limit)
+
+    def possible_scopes(self, member: str, *, caller: Caller) -> frozenset[Scope]:
+        """What a token can be good for that the caller issues to the member; raises `NotFound`."""
+        _check_own(caller, member)
+        with self._database.read() as transaction:
+            return scopes_of(find_member(transaction, member).role) & caller.scopes
 
     def all(self, member: str | None = None, *, caller: Caller) -> tuple[TokenRecord, ...]:
         """Every token ever issued to a member; to all members when None and an admin asks."""

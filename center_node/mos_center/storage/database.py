@@ -9,7 +9,17 @@ from contextlib import contextmanager, nullcontext
 from functools import cached_property
 
 from mos_protocol.errors import Unavailable
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    column,
+    create_engine,
+    event,
+    func,
+    inspect,
+    select,
+    table,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -23,6 +33,7 @@ from mos_center.storage.repositories.bases import SqlBases
 from mos_center.storage.repositories.blobs import SqlBlobs
 from mos_center.storage.repositories.concepts import SqlConcepts
 from mos_center.storage.repositories.counts import SqlCounts
+from mos_center.storage.repositories.fusion_events import SqlFusionEvents
 from mos_center.storage.repositories.fusions import SqlFusions
 from mos_center.storage.repositories.idempotency import SqlIdempotencyKeys
 from mos_center.storage.repositories.invitations import SqlInvitations
@@ -34,6 +45,7 @@ from mos_center.storage.repositories.submissions import SqlSubmissions
 from mos_center.storage.repositories.tokens import SqlTokens
 from mos_center.storage.repositories.usage import SqlUsages
 from mos_center.storage.repositories.webhooks import SqlWebhooks
+from mos_center.storage.repositories.workers import SqlWorkers
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +53,8 @@ BUSY_TIMEOUT_MS = 20_000
 CONNECT_SECONDS = 5
 CONNECTIONS = 20
 WRITES = "mos_writes"
+# Where the migrations keep the revision of the schema.
+VERSIONS = "alembic_version"
 # Any fixed number: the key of the lock that writers on PostgreSQL take.
 _WRITE_LOCK = 0x6D6F73
 
@@ -64,6 +78,10 @@ class SqlTransaction:
         return SqlFusions(self._connection)
 
     @cached_property
+    def fusion_events(self) -> SqlFusionEvents:
+        return SqlFusionEvents(self._connection)
+
+    @cached_property
     def models(self) -> SqlModels:
         return SqlModels(self._connection)
 
@@ -78,6 +96,10 @@ class SqlTransaction:
     @cached_property
     def usages(self) -> SqlUsages:
         return SqlUsages(self._connection)
+
+    @cached_property
+    def workers(self) -> SqlWorkers:
+        return SqlWorkers(self._connection)
 
     @cached_property
     def tokens(self) -> SqlTokens:
@@ -134,6 +156,16 @@ class SqlDatabase:
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self._writing = threading.Lock()
+
+    @property
+    def kind(self) -> str:
+        return self.engine.dialect.name
+
+    def revision(self) -> str | None:
+        with translated(), self._reading() as connection, connection.begin():
+            if not inspect(connection).has_table(VERSIONS):
+                return None
+            return connection.scalar(select(column("version_num")).select_from(table(VERSIONS)))
 
     @contextmanager
     def read(self) -> Iterator[SqlTransaction]:

@@ -26,6 +26,8 @@ _UPLOADS = "uploads"
 class DirectoryBlobStore:
     """Implements `domain.ports.BlobStore` on a local file system."""
 
+    kind = "directory"
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self._uploads = root / _UPLOADS

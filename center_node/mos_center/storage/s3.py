@@ -40,6 +40,8 @@ class S3BlobStore:
     public: the bucket at the address that clients reach; None: they send and fetch nothing there.
     """
 
+    kind = "s3"
+
     def __init__(self, bucket: S3Bucket, cache: BlobCache, public: S3Bucket | None) -> None:
         self._bucket = bucket
         self._cache = cache

@@ -101,7 +101,11 @@ submissions = Table(
     # When it was last offered or got a file; null: not since it was added.
     Column("touched_at", Utc),
     UniqueConstraint("owner", "name", "version"),
-    Index("ix_submissions_state_id", "state", "id"),
+    # All that lists and searches look at.
+    Index("ix_submissions_listed", "state", "id", "owner", "name", "base", "class_word", "words"),
+    # Summed without reading the rows, whose manifests are long.
+    Index("ix_submissions_state_bytes", "state", "bytes"),
+    Index("ix_submissions_owner_state_name_bytes", "owner", "state", "name", "bytes"),
 )
 
 submission_files = Table(
@@ -148,6 +152,8 @@ fusions = Table(
     Column("engine", String(20), nullable=False, server_default=""),
     # The fusion that this one repeats without withdrawn concepts.
     Column("refusion_of", Id, index=True),
+    # Whether previews are sampled; null: as the center does.
+    Column("previews", Boolean),
     Index("ix_fusions_state_id", "state", "id"),
     # The same request is fused once, unless it failed or was cancelled.
     Index(
@@ -170,6 +176,36 @@ fusion_concepts = Table(
     Column("weight_text_encoder", Float, nullable=False),
     Column("weight_cross_kv", Float, nullable=False),
     Column("weight_spatial", Float, nullable=False),
+)
+
+# What happened to a fusion, in order; a block that was fused brings what it found.
+fusion_events = Table(
+    "fusion_events",
+    metadata,
+    Column("fusion", ForeignKey("fusions.id"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", Utc, nullable=False),
+    Column("kind", String(30), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("data", JSON(none_as_null=True)),
+)
+
+# Workers by their names, and when each was last heard of.
+workers = Table(
+    "workers",
+    metadata,
+    Column("executor", String(100), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("device", String(100), nullable=False),
+    Column("version", String(40), nullable=False),
+    # The id of the job that it runs; empty: none.
+    Column("job", Text, nullable=False),
+    Column("started_at", Utc, nullable=False),
+    Column("seen_at", Utc, nullable=False),
+    Column("stopped_at", Utc),
 )
 
 # A model's name belongs to whoever first requested it; empty: to the curators.
@@ -200,8 +236,9 @@ version_files = Table(
     Column("model", Name, primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("path", String(300), primary_key=True),
-    Column("sha256", ForeignKey("blobs.sha256"), nullable=False, index=True),
+    Column("sha256", ForeignKey("blobs.sha256"), nullable=False),
     Column("size", BigInteger, nullable=False),
+    Index("ix_version_files_sha256_size", "sha256", "size"),
     ForeignKeyConstraint(["model", "version"], ["model_versions.model", "model_versions.version"]),
 )
 
@@ -309,6 +346,7 @@ concept_audits = Table(
     Column("requested_by", Name, nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("finished_at", Utc),
+    Index("ix_concept_audits_state", "state"),
 )
 
 idempotency_keys = Table(
@@ -331,13 +369,24 @@ audit_log = Table(
     Column("at", Utc, nullable=False),
     Column("actor", Name, nullable=False),
     Column("action", String(60), nullable=False),
-    Column("resource", String(200), nullable=False),
+    # In the order of its bytes, so that what begins alike stands together.
+    Column(
+        "resource",
+        String(200).with_variant(String(200, collation="C"), "postgresql"),
+        nullable=False,
+    ),
     # JSON as text: its bytes are what the hash covers.
     Column("before", Text),
     Column("after", Text),
     Column("request_id", String(64), nullable=False),
     Column("previous", Sha256, nullable=False),
     Column("hash", Sha256, nullable=False),
+    Index("ix_audit_log_at_seq", "at", "seq"),
+    Index("ix_audit_log_actor_seq", "actor", "seq"),
+    Index("ix_audit_log_action_seq", "action", "seq"),
+    Index("ix_audit_log_actor_action_seq", "actor", "action", "seq"),
+    # What else is asked of the entries about a resource is in the index too.
+    Index("ix_audit_log_resource_seq_actor_action", "resource", "seq", "actor", "action"),
 )
 
 webhooks = Table(

@@ -78,6 +78,13 @@ def fuse(
         list[Export] | None,
         typer.Option(help="Publish it in a format of other tools too; once per format."),
     ] = None,
+    previews: Annotated[
+        bool | None,
+        typer.Option(
+            "--previews/--no-previews",
+            help="Sample the fused model, for pictures beside the concepts' own (the center's).",
+        ),
+    ] = None,
     priority: Annotated[
         Priority | None, typer.Option(help="Which go first (normal); high is for curators.")
     ] = None,
@@ -102,6 +109,7 @@ def fuse(
             lbfgs_steps=steps or None,
             refine_rounds=refine_rounds,
             exports=[item.value for item in export or []],
+            previews=previews,
             priority=priority.value if priority else None,
         )
         if wait:

@@ -32,6 +32,7 @@ class FusionCalls(Connection):
         lbfgs_steps: Mapping[Part, int] | None = None,
         refine_rounds: int = 0,
         exports: Sequence[str] = (),
+        previews: bool | None = None,
         priority: str | None = None,
         idempotency_key: str | None = None,
     ) -> Fusion:
@@ -39,7 +40,8 @@ class FusionCalls(Connection):
 
         Concepts are `owner/name` (its newest approved version), `owner/name@3` or
         `WeightedConcept`s. What is None, and parts that `ridge` and `lbfgs_steps` leave out, are
-        the center's choice. `exports` are formats of other tools to publish the version in too.
+        the center's choice. `exports` are formats of other tools to publish the version in too,
+        `previews` says whether the fused model is sampled, for pictures beside the concepts' own.
         `priority` is low, normal or high (for curators). A connection that breaks is tried again
         with the same idempotency key, so that one request stays one fusion.
         """
@@ -55,6 +57,7 @@ class FusionCalls(Connection):
             "lbfgs_steps": lbfgs_steps and dict(lbfgs_steps),
             "refine_rounds": refine_rounds or None,
             "exports": list(exports) or None,
+            "previews": previews,
             "priority": priority,
         }
         body |= {name: value for name, value in chosen.items() if value is not None}

@@ -173,7 +173,8 @@ class Fusion(Answer):
     """A requested fusion; `model_version` is set once it is published.
 
     `queue_position` counts from 1 while it waits, `seconds_left` is an estimate while it runs.
-    `ridge` and `lbfgs_steps` are by part, None where the solver has no use for them.
+    `ridge` and `lbfgs_steps` are by part, None where the solver has no use for them. `previews`
+    is None where the center decides.
     """
 
     id: str
@@ -186,6 +187,7 @@ class Fusion(Answer):
     lbfgs_steps: dict[str, int] | None = None
     refine_rounds: int = 0
     exports: tuple[str, ...] = ()
+    previews: bool | None = None
     state: FusionState
     priority: str = "normal"
     requested_by: str = ""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mos_diffusion.base_model import BaseModel, base_digest, load_base
 from mos_diffusion.edlora import AttachedConcept, ConceptWeights, new_concept
+from mos_diffusion.previews import write_sheet
 from mos_diffusion.prompts import layerwise
 from mos_protocol.errors import InvalidRequest
 
@@ -19,7 +20,6 @@ from mos_client.tuning.loop import TuningLoop
 from mos_client.tuning.penalty import Prior, PriorPenalty, prior_digest
 from mos_client.tuning.precision import Machine, choose_machine
 from mos_client.tuning.progress import LossMeter, OnProgress, Phase, TuneProgress, ignore_progress
-from mos_client.tuning.samples import write_sheet
 from mos_client.tuning.settings import TuningSettings
 from mos_client.tuning.state import fingerprint, forget_state, load_state, save_state
 

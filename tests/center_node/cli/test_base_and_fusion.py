@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,23 @@ def fuse(model: Path, out: Path, *options: object) -> str:
     result = run(app, [str(item) for item in arguments])
     assert result.exit_code == 0, result.output
     return result.stdout
+
+
+def test_a_fused_model_is_sampled_on_request_and_complete_without(
+    model: Path, packages: list[Path], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    shutil.rmtree(broken / "scheduler")
+
+    told = fuse(model, tmp_path / "out", "--concept", packages[0], "--previews")
+    warned = fuse(broken, tmp_path / "less", "--concept", packages[0], "--previews")
+
+    with Image.open(tmp_path / "out/previews/ada/potter.png") as sheet:
+        assert sheet.size == (4 * 32, 32)
+    assert "could not be sampled" not in told
+    assert "warning: The model could not be sampled" in warned
+    assert (tmp_path / "less/model_index.json").is_file()
 
 
 def test_with_sums_a_fusion_with_one_concept_less_is_the_fresh_one(

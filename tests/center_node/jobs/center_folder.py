@@ -11,14 +11,16 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from mos_center.domain.fusion_events import PlannedStep
 from mos_center.domain.jobs import Attempt, Job, fusion_of
 from mos_center.domain.models import BaseRecord, FusionPlan, PlannedConcept, PublishedFile
 from mos_center.jobs.fusion_job import FusionJob
+from mos_center.jobs.heartbeat import Heartbeat
 from mos_center.jobs.patience import Patience
 from mos_center.jobs.slots import FileSlot
 from mos_center.jobs.sweeper import Rhythm
@@ -64,7 +66,7 @@ class FolderLedger:
         ids = sorted(path.stem for path in (self._folder / "fusions").iterdir())
         return tuple(Job(name) for name in ids if self.read(name)["state"] not in FINISHED)
 
-    def begin(self, job_id: str) -> Attempt | None:
+    def begin(self, job_id: str, *, executor: str = "") -> Attempt | None:
         with self._lock:
             known = self.read(fusion_of(job_id)[0])
             if known["state"] in FINISHED:
@@ -103,6 +105,7 @@ class FolderLedger:
             refine_rounds=0,
             exports=(),
             build=Digest("0" * 64),
+            previews=request["previews"],
         )
 
     def package(self, manifest: Digest) -> PlannedConcept | None:
@@ -124,6 +127,22 @@ class FolderLedger:
             self.update(fusion_id, progress=[*known["progress"], [done, total, message]])
         self._on_moment(message)
         return True
+
+    def planned(self, fusion_id: str, steps: Sequence[PlannedStep], *, attempt: int) -> None:
+        self.update(fusion_id, planned=[[step.name, step.block] for step in steps])
+
+    def step_done(
+        self,
+        fusion_id: str,
+        step: str,
+        seconds: float,
+        finding: Mapping[str, object] | None = None,
+        *,
+        attempt: int,
+    ) -> None:
+        with self._lock:
+            found = self.read(fusion_id).get("found", {})
+            self.update(fusion_id, found={**found, step: finding})
 
     def is_cancelled(self, fusion_id: str) -> bool:
         return self.read(fusion_id)["state"] == "cancelled"
@@ -200,18 +219,34 @@ class CenterFolder:
         }
         (self.folder / "center.json").write_text(json.dumps(described))
 
-    def request(self, fusion_id: str, solver: str = "closed-form", prior_weight: float = 0) -> None:
+    def request(
+        self,
+        fusion_id: str,
+        solver: str = "closed-form",
+        prior_weight: float = 0,
+        previews: bool = False,
+    ) -> None:
         self.ledger.update(
-            fusion_id, state="queued", solver=solver, prior_weight=prior_weight, progress=[]
+            fusion_id,
+            state="queued",
+            solver=solver,
+            prior_weight=prior_weight,
+            previews=previews,
+            progress=[],
         )
 
-    def worker(self, on_moment: Callable[[str], None] = lambda moment: None) -> Worker:
+    def worker(
+        self,
+        on_moment: Callable[[str], None] = lambda moment: None,
+        heartbeat: Heartbeat | None = None,
+    ) -> Worker:
         ledger = FolderLedger(self.folder, on_moment)
         patience = Patience([0.01] * 3)
         fusions = FusionJob(ledger, self.blobs, self.work, patience=patience)
         slot = FileSlot(self.folder / "worker.lock")
         url = f"sqlite:///{self.folder / 'jobs.db'}"
-        return Worker(url, slot, fusions, patience=patience, rhythm=Rhythm(sweep=0.2))
+        rhythm = Rhythm(sweep=0.2)
+        return Worker(url, slot, fusions, patience=patience, rhythm=rhythm, heartbeat=heartbeat)
 
     def finish(self, fusion_id: str, timeout: float = 240) -> dict:
         """Wait until the fusion has ended and its work folder is gone; return what is known."""

@@ -19,6 +19,7 @@ import psycopg
 from center_steps import submit_folder
 from mos_center.domain.access import LOCAL, Visibility
 from mos_center.domain.models import Fusion, Priority
+from mos_center.domain.policy import Previews
 from mos_center.domain.ports import FusionQueue
 from mos_center.domain.states import is_finished
 from mos_center.jobs.fusion_job import FusionJob
@@ -180,7 +181,14 @@ def work(folder: Path, url: str, name: str, moment: str) -> None:
         ledger = HangingLedger(data.database, data.blobs)
         ledger.moment, ledger.touched = moment, hanging(folder, name)
         patience = Patience([0.1] * 20)
-        fusions = FusionJob(ledger, data.blobs, folder / "work" / name, patience=patience)
+        fusions = FusionJob(
+            ledger,
+            data.blobs,
+            folder / "work" / name,
+            patience=patience,
+            executor=name,
+            previews=Previews.NEVER,
+        )
         worker = Worker(
             url, PostgresSlot(url, name), fusions, executor=name, patience=patience, rhythm=QUICK
         )

@@ -66,6 +66,27 @@ def test_a_killed_workers_fusion_is_taken_over_and_published_once(center, moment
     until(lambda: center.executors() == {fusion.id: "two"})
 
 
+def test_the_events_of_a_fusion_say_who_began_and_how_far_each_came(center):
+    center.start("one", "fuse unet.mid_block")
+    fusion = center.request("demo")
+    center.hangs("one")
+    center.start("two")
+    center.kill("one")
+    center.finish(fusion)
+
+    events = center.data.center().fusions.events(fusion.id, caller=LOCAL)
+    begun = [event.data["executor"] for event in events if event.kind == "begun"]
+    done = [(event.attempt, event.step) for event in events if event.kind == "step_done"]
+    planned = [event.data["steps"] for event in events if event.kind == "planned"]
+
+    assert begun == ["one", "two"]
+    assert planned[0] == planned[1]
+    # What the first one had done is not done again.
+    assert [step for _, step in done] == [step["name"] for step in planned[0][:-1]]
+    assert {attempt for attempt, step in done if step == "fuse unet.mid_block"} == {2}
+    assert done[0][0] == 1
+
+
 def test_a_fusion_that_kills_its_workers_is_given_up_and_can_be_retried(center):
     fusion = center.request("demo")
     for name in ("one", "two", "three"):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import threading
 
 import pytest
+from center_folder import CenterFolder
 from fused_models import read_json
 from mos_center.domain.jobs import Job
 from mos_center.fusion.local import fuse_local
@@ -67,6 +69,56 @@ def test_progress_is_told_block_by_block(center, tiny):
     ]
     assert known["progress"][: total - 1] == expected
     assert known["progress"][-1] == [total - 1, total, "storing the model"]
+
+
+def test_every_step_is_told_beforehand_and_each_blocks_fit_when_it_is_done(center, tiny):
+    known = center.run("first")
+
+    blocks = [block.name for block in tiny.layers.all_blocks()]
+    last = ["writing the model", "storing the model"]
+    assert known["planned"] == [[f"fuse {name}", name] for name in blocks] + [
+        [name, ""] for name in last
+    ]
+    with center.blobs.local_path(published(known)["report.json"]) as path:
+        expected = {f"fuse {item['block']}": item for item in read_json(path)["blocks"]}
+    # The last step's end is the publication.
+    assert known["found"] == {**expected, "writing the model": None}
+    assert set(expected["fuse unet.mid_block"]["kept"]) == {"ada/c0@1", "ada/c1@1"}
+
+
+def test_a_model_is_sampled_for_whoever_asks(center):
+    plain = center.run("first")
+    center.request("second", previews=True)
+
+    known = center.run("second")
+
+    added = published(known).keys() - published(plain).keys()
+    assert added == {"previews/ada/c0.png", "previews/ada/c1.png"}
+    with center.blobs.local_path(published(known)["README.md"]) as path:
+        assert "![ada/c0@1](previews/ada/c0.png)" in path.read_text()
+    last = ["writing the model", "sampling previews", "storing the model"]
+    assert [name for name, _ in known["planned"][-3:]] == last
+    assert [message for _, _, message in known["progress"][-3:]] == last
+    assert known["found"]["sampling previews"] is None
+
+
+def test_a_model_that_cannot_be_sampled_is_published_without_previews(
+    new_center, used_jobs, tiny, tmp_path, caplog
+):
+    base = tmp_path / "base"
+    shutil.copytree(tiny.base, base)
+    shutil.rmtree(base / "scheduler")
+    center = CenterFolder(tmp_path / "other")
+    center.describe(base, tiny.layers, tiny.packages)
+    center.request("first", previews=True)
+    shutil.copyfile(used_jobs, center.folder / "jobs.db")
+
+    known = center.run("first")
+
+    assert known["state"] == "published"
+    assert not [path for path in published(known) if path.startswith("previews")]
+    assert "could not be sampled" in known["found"]["sampling previews"]["unsampled"]
+    assert "fusion.unsampled id=first" in caplog.messages
 
 
 def test_nothing_but_the_published_files_is_left(center):

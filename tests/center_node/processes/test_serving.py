@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -52,6 +55,28 @@ async def test_a_worker_keeps_sums_up_to_the_limit_that_is_set(
 
     assert (fusion.state, fusion.error) == (FusionState.PUBLISHED, None)
     assert any(chosen.sums.rglob("*.safetensors")) is bool(limit)
+
+
+async def test_a_worker_tells_of_itself_and_of_every_step_and_samples_a_small_model(
+    data: OpenedData, settings: Settings
+) -> None:
+    fusion = await fused(data, settings.model_copy(update={"worker": True, "device": "cpu"}))
+
+    center = data.center()
+    (worker,) = center.workers.all(caller=LOCAL)
+    assert (worker.host, worker.pid, worker.device) == (socket.gethostname(), os.getpid(), "cpu")
+    assert worker.version == version("mos-federation")
+    assert worker.stopped_at is not None
+    begun, planned, *events = center.fusions.events(fusion.id, caller=LOCAL, after=1)
+    assert begun.data == {"executor": worker.executor}
+    assert planned.data is not None
+    steps = [step["name"] for step in planned.data["steps"]]
+    assert "sampling previews" in steps
+    assert [event.step for event in events if event.kind == "step_started"] == steps
+    assert [event.step for event in events if event.kind == "step_done"] == steps[:-1]
+    assert events[-1].kind == "published"
+    files = center.models.get(fusion.model, "1", caller=LOCAL).files
+    assert "previews/ada/potter.png" in [file.path for file in files]
 
 
 async def test_a_process_without_a_worker_has_no_queue(

@@ -132,3 +132,30 @@ def test_aliases_of_a_hidden_model_are_not_told(center: Center, three_versions: 
         center.aliases.history("demo", "champion", caller=BOB, limit=10)
     with pytest.raises(NotFound):
         center.aliases.point("demo", "champion", 1, BOB)
+
+
+def test_a_model_tells_its_aliases_with_their_newest_moves(
+    center: Center, three_versions: None
+) -> None:
+    for version in (1, 2, 3):
+        center.aliases.point("demo", "stable", version, ADA)
+    center.aliases.point("demo", "champion", 2, ADA)
+    center.aliases.point("demo", "alpha", 1, ADA)
+    center.aliases.remove("demo", "alpha", caller=ADA)
+    center.models.tombstone("demo", "2", "wrong weights", caller=ADA)
+
+    found = center.aliases.of_model("demo", caller=BOB, limit=10, moves=2)
+
+    assert [
+        (item.alias, item.version, item.is_tombstoned, [move.version for move in item.moves])
+        for item in found
+    ] == [
+        ("champion", 2, True, [2]),
+        ("stable", 3, False, [3, 2]),
+        ("alpha", None, False, [None, 1]),
+    ]
+    (first,) = center.aliases.of_model("demo", caller=BOB, limit=1, moves=2)
+    assert first.alias == "champion"
+    center.concepts.show("ada", "potter", Visibility.PRIVATE, caller=ADA)
+    with pytest.raises(NotFound):
+        center.aliases.of_model("demo", caller=BOB, limit=10, moves=2)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from mos_center.domain.access import LOCAL, Caller, Role, Scope
 from mos_center.domain.events import AuditEvent, Checkpoint
+from mos_center.domain.queries import AuditQuery
 from mos_center.domain.request_context import request_id
 from mos_center.opening import OpenedData
 from mos_center.service.audit import AuditService
@@ -165,6 +166,56 @@ def test_only_admins_read_the_log(written: AuditService) -> None:
         written.entries(caller=curator, limit=1)
     with pytest.raises(PermissionDenied):
         written.verify(caller=curator)
+    with pytest.raises(PermissionDenied):
+        written.verify_part(Checkpoint(), caller=curator)
+    with pytest.raises(PermissionDenied):
+        written.find(AuditQuery(), caller=curator, limit=1)
+
+
+def test_the_chain_is_proven_in_parts_that_hand_on_a_checkpoint(written: AuditService) -> None:
+    parts = [written.verify_part(Checkpoint(), caller=LOCAL, limit=3)]
+    while not parts[-1].is_complete:
+        parts.append(written.verify_part(parts[-1].last, caller=LOCAL, limit=3))
+
+    assert [part.last.seq for part in parts] == [3, 6, 7]
+    assert parts[-1].last == written.verify(caller=LOCAL).last
+    again = written.verify_part(parts[-1].last, caller=LOCAL)
+    assert (again.is_complete, again.fault) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("statement", "start", "seq", "problem"),
+    [
+        ("UPDATE audit_log SET actor = 'eve' WHERE seq = 5", 3, 5, "its content is not"),
+        ("UPDATE audit_log SET actor = 'eve' WHERE seq = 3", 3, 3, "its content is not"),
+        ("DELETE FROM audit_log WHERE seq = 4", 3, 4, "1 entries are missing"),
+        ("DELETE FROM audit_log WHERE seq > 4", 5, 5, "the log once went on to number 5"),
+        ("DELETE FROM audit_log WHERE seq = 3", 3, 3, "the log once went on to number 3"),
+    ],
+)
+def test_a_part_notices_what_was_changed_since_its_checkpoint_or_behind_it(
+    written: AuditService,
+    database: SqlDatabase,
+    statement: str,
+    start: int,
+    seq: int,
+    problem: str,
+) -> None:
+    checkpoint = written.verify_part(Checkpoint(), caller=LOCAL, limit=start).last
+    tamper(database, statement)
+
+    found = written.verify_part(checkpoint, caller=LOCAL)
+
+    assert found.fault is not None
+    assert (found.fault.seq, found.is_complete) == (seq, False)
+    assert problem in found.fault.problem
+
+
+def test_a_checkpoint_of_another_log_is_noticed_at_its_very_end(written: AuditService) -> None:
+    found = written.verify_part(Checkpoint(ENTRIES, "ab" * 32), caller=LOCAL)
+
+    assert found.fault is not None
+    assert "its hash was abab" in found.fault.problem
 
 
 @pytest.mark.parametrize("given", ["", "7", "7:", "x:" + "0" * 64, "7:" + "g" * 64])

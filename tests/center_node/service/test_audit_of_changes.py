@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ast
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,14 @@ from typing import Any
 import pytest
 from center_steps import publish, send_files, submit_folder
 from concept_packages import small_layer_map, write_package
+from mos_center import service
 from mos_center.domain.access import LOCAL, Caller, Role, Scope, Visibility
+from mos_center.domain.audit_actions import AUDIT_ACTIONS
+from mos_center.domain.audits import AuditState
 from mos_center.domain.events import AuditEvent, EventKind
 from mos_center.domain.models import Fusion, Submission
 from mos_center.domain.policy import Review
+from mos_center.domain.states import FusionState, SubmissionState
 from mos_center.opening import OpenedData
 from mos_center.service.center import Center
 from mos_center.service.fusion_requests import FusionRequest, WantedConcept
@@ -269,6 +275,7 @@ def test_a_change_is_written_down_with_who_made_it_and_what_it_changed(
 
     written = {event.action: event for event in entries(world)[before:]}
     assert change.action in written, sorted(written)
+    assert written.keys() <= set(AUDIT_ACTIONS)
     event = written[change.action]
     assert event.actor == change.actor
     assert event.resource.partition("/")[2]
@@ -276,6 +283,38 @@ def test_a_change_is_written_down_with_who_made_it_and_what_it_changed(
         if expected is not None:
             assert told is not None
             assert dict(told).items() >= expected.items()
+
+
+def test_the_actions_that_services_name_are_the_ones_that_are_listed() -> None:
+    """Those with a state in them are made of all states, and come from the enumerations."""
+    named = {
+        text
+        for file in Path(service.__file__).parent.glob("*.py")
+        for text in _texts_outside_of_logging(ast.parse(file.read_text()))
+        if re.fullmatch(r"[a-z_]+\.[a-z_]+", text) and not text.endswith(".json")
+    }
+    only_logged = {"webhook.failed", "webhook.given_up"}
+
+    of_states = {f"fusion.{state.value}" for state in FusionState}
+    of_states |= {f"submission.{state.value}" for state in SubmissionState}
+    of_states |= {f"concept_audit.{state.value}" for state in AuditState}
+    assert named - only_logged == set(AUDIT_ACTIONS) - of_states
+
+
+def _texts_outside_of_logging(module: ast.Module) -> Iterator[str]:
+    logged = {
+        id(argument)
+        for call in ast.walk(module)
+        if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("log.")
+        for argument in call.args
+    }
+    for node in ast.walk(module):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in logged
+        ):
+            yield node.value
 
 
 def test_a_newcomer_is_written_down_from_invitation_to_token(world: World) -> None:

@@ -10,6 +10,7 @@ from mos_center.domain.models import Submission
 from mos_center.opening import OpenedData
 from mos_center.service.center import Center
 from mos_protocol.errors import NotFound, PermissionDenied
+from mos_protocol.names import parse_concept_ref
 
 PRIVATE, SHARED, PUBLIC = Visibility.PRIVATE, Visibility.SHARED, Visibility.PUBLIC
 
@@ -115,3 +116,23 @@ def test_changes_of_who_sees_it_are_audited_once(
         ("concept.shared", None, {"member": "bob"}),
         ("concept.unshared", None, {"member": "bob"}),
     ]
+
+
+def test_many_are_found_by_name_as_far_as_the_caller_sees_them(
+    center: Center, potter: Submission, submit: Callable[..., Submission]
+) -> None:
+    newest = submit(concept="ada/potter", words=("<potter>",))
+    cat = submit(concept="bob/cat", words=("<cat>",))
+    names = ("ada/potter", "ada/potter@1", "ada/potter@9", "bob/cat@1", "eve/nobody")
+    refs = [parse_concept_ref(name) for name in names]
+
+    everything = center.concepts.named(refs, caller=LOCAL)
+    own = center.concepts.named(refs, caller=BOB)
+
+    assert {str(ref): found.id for ref, found in everything.items()} == {
+        "ada/potter": newest.id,
+        "ada/potter@1": potter.id,
+        "bob/cat@1": cat.id,
+    }
+    assert {str(ref): found.id for ref, found in own.items()} == {"bob/cat@1": cat.id}
+    assert center.concepts.named([], caller=LOCAL) == {}

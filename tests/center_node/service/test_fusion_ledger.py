@@ -47,6 +47,7 @@ def fusion(center: Center, submit: Callable[..., Submission]) -> Fusion:
         lbfgs_steps={Part.SPATIAL: 9},
         refine_rounds=1,
         exports=[Export.SINGLE_FILE],
+        previews=False,
     )
     return center.fusions.request(request, caller=LOCAL)[0]
 
@@ -67,6 +68,7 @@ def test_a_plan_names_everything_a_worker_reads(
     assert plan.ridge == {Part.TEXT_ENCODER: 1e-3, Part.CROSS_KV: 1e-3, Part.SPATIAL: 1e-2}
     assert plan.lbfgs_steps == {Part.TEXT_ENCODER: 500, Part.CROSS_KV: 500, Part.SPATIAL: 9}
     assert (plan.refine_rounds, plan.exports) == (1, (Export.SINGLE_FILE,))
+    assert plan.previews is False
     (concept,) = plan.concepts
     assert (concept.ref, concept.weights) == ("ada/potter@1", PartWeights.uniform(0.5))
     assert concept.files.keys() == {entry.path for entry in concept.manifest.files}

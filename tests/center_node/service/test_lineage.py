@@ -5,15 +5,18 @@ from dataclasses import replace
 
 import pytest
 from callers import ADA, BOB, EVE
-from center_steps import fuse
+from center_steps import fuse, publish_as
 from mos_center.domain.access import LOCAL, Scope, Visibility
 from mos_center.domain.build import ENGINE_VERSION
+from mos_center.domain.lineage import VersionRef
 from mos_center.domain.models import Submission
 from mos_center.domain.states import SubmissionState
 from mos_center.opening import OpenedData
 from mos_center.service.center import Center
+from mos_center.service.fusion_requests import FusionRequest, WantedConcept
 from mos_protocol.errors import NotFound
 from mos_protocol.names import Digest
+from reports import small_report
 
 
 @pytest.fixture
@@ -107,3 +110,42 @@ def test_a_token_for_models_alone_finds_no_concepts(
 
     with pytest.raises(NotFound):
         center.lineage.holders(concepts[1].manifest_digest, caller=reader)
+
+
+def test_neighbours_are_the_nearest_that_the_caller_may_read(
+    center: Center, data: OpenedData, concepts: tuple[Submission, Submission]
+) -> None:
+    for refs in (["ada/potter@1"], ["ada/potter@1", "bob/cat@1"], ["bob/cat@1", "ada/potter@1"]):
+        fuse(center, data, "demo", refs, BOB)
+    center.models.tombstone("demo", "3", "wrong weights", caller=BOB)
+
+    middle = center.lineage.of_version("demo", "2", caller=BOB)
+
+    assert (middle.predecessor, middle.successor) == (1, 3)
+    assert middle.tombstoned == {VersionRef("demo", 3)}
+    for_ada = center.lineage.of_version("demo", "1", caller=ADA)
+    assert (for_ada.predecessor, for_ada.successor, for_ada.tombstoned) == (None, None, set())
+
+
+def test_ingredients_tell_their_pictures_and_whether_the_concept_may_be_seen(
+    center: Center, data: OpenedData, concepts: tuple[Submission, Submission]
+) -> None:
+    fuse(center, data, "both", ["ada/potter@1", "bob/cat@1"], BOB)
+    center.concepts.show("ada", "potter", Visibility.PRIVATE, caller=ADA)
+
+    found = center.lineage.of_version("both", "1", caller=BOB).ingredients
+
+    assert [item.previews for item in found] == [("previews/0.7.png",)] * 2
+    assert [item.is_listed for item in found] == [False, True]
+
+
+def test_lineage_comes_with_the_quality_of_the_version(
+    center: Center, data: OpenedData, concepts: tuple[Submission, Submission]
+) -> None:
+    wanted = FusionRequest("demo", "small", [WantedConcept("ada/potter")])
+    publish_as(center, data, wanted, {"card": b"#"}, small_report({"ada/potter@1": 0.75}))
+
+    lineage, quality = center.lineage.with_quality("demo", "latest", caller=EVE)
+
+    assert lineage == center.lineage.of_version("demo", "latest", caller=EVE)
+    assert [(item.ref, item.result) for item in quality.kept] == [("ada/potter@1", 0.75)]

@@ -28,6 +28,38 @@ def test_a_member_is_added_once_and_found(center: Center) -> None:
         center.members.add("ada", caller=ROOT)
 
 
+def test_members_are_searched_page_by_page(center: Center) -> None:
+    for name, role in (("ada", Role.MEMBER), ("adam", Role.CURATOR), ("zoe", Role.CURATOR)):
+        center.members.add(name, role, caller=ROOT)
+
+    def names(*query: object, **page: object) -> list[str]:
+        found = center.members.find(*query, caller=ROOT, **{"limit": 10, **page})
+        return [member.name for member in found]
+
+    assert names() == ["ada", "adam", "root", "zoe"]
+    assert names(limit=2) == ["ada", "adam"]
+    assert names(after="adam", limit=2) == ["root", "zoe"]
+    assert names("DA") == ["ada", "adam"]
+    assert names("a%") == []
+    assert names(None, Role.CURATOR) == ["adam", "zoe"]
+    assert names("a", Role.CURATOR, after="ada") == ["adam"]
+
+
+def test_a_member_was_active_when_it_last_used_a_token(center: Center) -> None:
+    for name in ("ada", "bob"):
+        center.members.add(name, caller=ROOT)
+        for token in ("one", "two"):
+            center.tokens.create(name, token, caller=ROOT)
+    secret, record = center.tokens.create("ada", "three", caller=ROOT)
+    center.tokens.authenticate(secret)
+
+    active = center.members.last_active(["ada", "bob", "root", "nobody"], caller=ROOT)
+
+    used = {token.id: token.last_used_at for token in center.tokens.all("ada", caller=ROOT)}
+    assert active == {"ada": used[record.id]}
+    assert active["ada"] is not None
+
+
 @pytest.mark.parametrize("name", ["Ada", "a/b", "", "local", "system"])
 def test_a_name_must_be_a_slug_that_the_log_has_no_other_use_for(center: Center, name: str) -> None:
     with pytest.raises(InvalidName):
@@ -41,6 +73,10 @@ def test_only_admins_see_and_change_others(center: Center) -> None:
     for caller in (ADA, RITA, weak):
         with pytest.raises(PermissionDenied):
             center.members.all(caller=caller)
+        with pytest.raises(PermissionDenied):
+            center.members.find(caller=caller, limit=1)
+        with pytest.raises(PermissionDenied):
+            center.members.last_active(["ada"], caller=caller)
         with pytest.raises(PermissionDenied):
             center.members.add("eve", caller=caller)
         with pytest.raises(PermissionDenied):

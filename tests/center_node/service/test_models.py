@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from callers import ADA, EVE
-from center_steps import fuse, publish, stored
+from center_steps import fuse, publish, publish_as, stored
 from mos_center.domain.access import LOCAL, Visibility
 from mos_center.domain.models import Submission
 from mos_center.opening import OpenedData
 from mos_center.service.center import Center
+from mos_center.service.fusion_requests import FusionRequest, WantedConcept
 from mos_protocol.errors import Gone, NotFound, PermissionDenied
+from reports import small_report
 
 
 @pytest.fixture
@@ -116,3 +118,37 @@ def test_files_of_a_tombstoned_version_are_kept_for_a_while_and_then_released(
     assert stored(data) == before - {own}
     assert center.models.get("one", "1", caller=LOCAL).files == ()
     assert center.models.release(now + timedelta(hours=1)) == ()
+
+
+def test_versions_are_read_in_pages(
+    center: Center, data: OpenedData, submit: Callable[..., Submission]
+) -> None:
+    for version in (1, 2, 3):
+        submit()
+        fuse(center, data, "demo", [f"ada/potter@{version}"])
+
+    first = center.models.versions("demo", caller=LOCAL, limit=2)
+    rest = center.models.versions("demo", caller=LOCAL, before=2, limit=2)
+
+    assert [item.version for item in (*first, *rest)] == [3, 2, 1]
+    assert ["latest" in item.aliases for item in (*first, *rest)] == [True, False, False]
+    assert center.models.versions("demo", caller=LOCAL, before=1) == ()
+    with pytest.raises(NotFound):
+        center.models.versions("demo", caller=EVE, before=2)
+
+
+def test_a_report_is_told_whole_or_in_part_and_stays_with_a_tombstone(
+    center: Center, data: OpenedData, submit: Callable[..., Submission]
+) -> None:
+    submit()
+    report = small_report({"ada/potter@1": 0.75})
+    wanted = FusionRequest("demo", "small", [WantedConcept("ada/potter")])
+    publish_as(center, data, wanted, {"report.json": b"{}"}, report)
+
+    center.models.tombstone("demo", "1", "wrong weights", caller=LOCAL)
+
+    assert center.models.report("demo", "latest", caller=LOCAL) == report
+    told = center.models.report("demo", "1", caller=LOCAL, entries=("kept", "layers", "none"))
+    assert told == {"kept": report["kept"], "layers": report["layers"]}
+    with pytest.raises(NotFound):
+        center.models.report("demo", "1", caller=EVE)

@@ -13,8 +13,11 @@ from mos_center.domain.models import BaseRecord, Submission
 from mos_center.domain.policy import Quota, Usage
 from mos_center.opening import OpenedData
 from mos_center.service.center import Center
+from mos_center.service.members import MemberChange
+from mos_center.service.quotas import MemberUsage, QuotaService
 from mos_center.settings import Settings
-from mos_protocol.errors import QuotaExceeded
+from mos_protocol.errors import PermissionDenied, QuotaExceeded
+from sqlalchemy import event
 
 Limited = Callable[..., Center]
 
@@ -44,6 +47,38 @@ def test_bytes_and_concepts_count_until_they_are_withdrawn(
 
     assert center.quotas.usage("ada").used == Usage(other.size, 1, 0)
     assert center.quotas.usage("nobody").used == Usage(0, 0, 0)
+
+
+def test_usage_of_many_members_is_read_at_once(
+    limited: Limited, submit: Callable[..., Submission], data: OpenedData
+) -> None:
+    center = limited(quota_concepts=5)
+    one, other = submit(concept="ada/one"), submit(concept="bob/cat")
+    request(center, "demo", ["ada/one@1"], ADA)
+    ada = center.members.add("ada", caller=LOCAL)
+    bob = center.members.change(
+        center.members.add("bob", caller=LOCAL).name,
+        MemberChange(quota={"concepts": 1, "jobs": 0}),
+        caller=LOCAL,
+    )
+    eve = center.members.add("eve", caller=LOCAL)
+    asked: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *more: object) -> None:
+        asked.append(statement)
+
+    event.listen(data.database.engine, "before_cursor_execute", note)
+    found = QuotaService(data.database, Quota(concepts=5)).usages([ada, bob, eve], caller=LOCAL)
+    event.remove(data.database.engine, "before_cursor_execute", note)
+
+    assert found == {
+        "ada": MemberUsage(Usage(one.size, 1, 1), Quota(None, 5, None)),
+        "bob": MemberUsage(Usage(other.size, 1, 0), Quota(None, 1, 0)),
+        "eve": MemberUsage(Usage(), Quota(None, 5, None)),
+    }
+    assert len([statement for statement in asked if "FROM" in statement]) == 2
+    with pytest.raises(PermissionDenied):
+        center.quotas.usages([ada], caller=ADA)
 
 
 def test_one_concept_too_many_is_refused_and_leaves_nothing(

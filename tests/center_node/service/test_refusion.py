@@ -26,7 +26,7 @@ def both(submit: Callable[..., Submission], center: Center, data: OpenedData) ->
     half = PartWeights.from_json(0.5)
     wanted = [WantedConcept("ada/potter", 1), WantedConcept("bob/cat", 1, half)]
     fusion, _ = center.fusions.request(
-        FusionRequest("both", "small", wanted, solver=Solver.AVERAGE), caller=BOB
+        FusionRequest("both", "small", wanted, solver=Solver.AVERAGE, previews=True), caller=BOB
     )
     return publish(data, fusion)
 
@@ -51,7 +51,7 @@ def test_what_is_left_is_fused_with_the_same_settings(
     assert (made, fusion.state, fusion.model) == (True, FusionState.QUEUED, "both")
     assert [item.ref for item in fusion.concepts] == ["bob/cat@1"]
     assert fusion.concepts[0].weights == both.concepts[1].weights
-    assert fusion.solver is Solver.AVERAGE
+    assert (fusion.solver, fusion.previews) == (Solver.AVERAGE, True)
     assert center.refusion.request("both", "1", caller=BOB) == (fusion, False)
     publish(data, fusion)
     lineage = center.lineage.of_version("both", "2", caller=BOB)

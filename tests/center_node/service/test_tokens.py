@@ -225,3 +225,39 @@ def test_a_browser_session_ends_by_logging_out_by_revoking_and_by_age(
         transaction.tokens.open_session(session)
     with pytest.raises(Unauthenticated):
         center.tokens.session("1234567890")
+
+
+def test_tokens_are_listed_newest_first_page_by_page(center: Center) -> None:
+    for owner, name in (("ada", "one"), ("bob", "two"), ("ada", "three")):
+        center.tokens.create(owner, name, caller=LOCAL)
+
+    def names(owner: str | None, caller: Caller = LOCAL, **page: object) -> list[str]:
+        found = center.tokens.find(owner, caller=caller, **{"limit": 10, **page})
+        return [record.name for record in found]
+
+    everyone = center.tokens.find(None, caller=LOCAL, limit=10)
+    assert [record.id for record in everyone] == sorted((r.id for r in everyone), reverse=True)
+    assert names(None, before=everyone[0].id, limit=1) == [everyone[1].name]
+    assert sorted(names("ada", ADA)) == ["one", "three"]
+    for caller, owner in ((ADA, "bob"), (ADA, None), (RITA, None)):
+        with pytest.raises(PermissionDenied):
+            names(owner, caller)
+
+
+def test_a_token_can_be_made_for_what_both_its_member_and_its_maker_may(center: Center) -> None:
+    weak = Caller("root", Role.ADMIN, frozenset({Scope.ADMIN, Scope.MODEL_READ}))
+
+    assert center.tokens.possible_scopes("ada", caller=ROOT) == scopes_of(Role.MEMBER)
+    assert center.tokens.possible_scopes("ada", caller=weak) == {Scope.MODEL_READ}
+    assert center.tokens.possible_scopes("root", caller=ROOT) == frozenset(Scope)
+    with pytest.raises(PermissionDenied):
+        center.tokens.possible_scopes("ada", caller=BOB)
+    with pytest.raises(NotFound):
+        center.tokens.possible_scopes("nobody", caller=ROOT)
+
+
+def test_revoking_says_whose_token_it_was(center: Center) -> None:
+    _, record = create(center)
+
+    assert center.tokens.revoke(record.id, caller=ADA) == record
+    assert center.tokens.revoke(record.id, caller=ADA).revoked_at is not None

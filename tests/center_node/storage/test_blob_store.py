@@ -32,6 +32,10 @@ def stored(blobs: BlobStore) -> set[Digest]:
     return {blob.digest for blob in blobs.blobs()}
 
 
+def test_a_store_says_which_kind_it_is(blobs: BlobStore, request: pytest.FixtureRequest) -> None:
+    assert blobs.kind == request.node.callspec.params["blobs"]
+
+
 def test_a_blob_is_kept_under_its_hash(blobs: BlobStore) -> None:
     writer = blobs.begin(DIGEST, len(CONTENT))
     writer.write(CONTENT[:5])

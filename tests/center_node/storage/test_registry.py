@@ -118,6 +118,7 @@ def test_concepts_of_others_are_listed_as_far_as_they_are_shown(center: Center) 
         ({}, ["a-mix@1", "cats@1", "heroes@2", "zoo@1"]),
         ({"text": "HERO"}, ["heroes@2"]),
         ({"text": "potter"}, ["a-mix@1", "heroes@2"]),
+        ({"text": "ada/ha"}, ["heroes@2"]),
         ({"concept": "bob/cat"}, ["a-mix@1", "cats@1", "zoo@1"]),
         ({"concept": "bob/nothing"}, []),
         ({"owner": "ada"}, ["a-mix@1", "heroes@2"]),
@@ -143,6 +144,17 @@ def test_the_newest_version_of_a_model_is_one_that_is_given_out(center: Center) 
     assert models(center, ADA, text="heroes") == ["heroes@1"]
     center.models.tombstone("heroes", "1", "wrong", caller=ADA)
     assert models(center, ADA, text="heroes") == ["heroes@2"]
+
+
+@pytest.mark.parametrize("order", Order)
+def test_an_older_version_stands_for_a_model_whose_newer_one_is_hidden(
+    center: Center, order: Order
+) -> None:
+    center.concepts.show("ada", "hat", Visibility.PRIVATE, caller=ADA)
+
+    assert models(center, BOB, text="heroes", order=order) == ["heroes@1"]
+    assert models(center, BOB, text="ada/hat", order=order) == []
+    assert "heroes@1" in models(center, BOB, page=1, order=order)
 
 
 def test_lists_take_as_many_queries_for_many_models_as_for_one(

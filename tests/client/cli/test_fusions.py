@@ -58,9 +58,9 @@ def test_fuse_sends_concepts_versions_weights_and_solver(ask, center):
     assert "--wait" in outcome.out
 
 
-def test_fuse_leaves_the_prior_weight_to_the_center_by_default(ask, center):
+def test_fuse_leaves_the_prior_weight_and_previews_to_the_center_by_default(ask, center):
     ask(*REQUEST)
-    assert "prior_weight" not in json.loads(center.requests[-1][3])
+    assert not {"prior_weight", "previews"} & json.loads(center.requests[-1][3]).keys()
 
 
 def test_fuse_sends_what_is_chosen_per_part_and_shows_it(ask, center):
@@ -68,14 +68,14 @@ def test_fuse_sends_what_is_chosen_per_part_and_shows_it(ask, center):
         *("fuse", "demo", "--base", "tiny", "--concept", "ada/ball@1:spatial=0.5"),
         *("--solver", "lbfgs", "--ridge", "0.01", "--ridge", "spatial=0.1"),
         *("--lbfgs-steps", "spatial=20", "--refine-rounds", "1"),
-        *("--export", "kohya-lora", "--export", "single-file"),
+        *("--export", "kohya-lora", "--export", "single-file", "--no-previews"),
     )
     assert outcome.code == 0
     body = json.loads(center.requests[-1][3])
     assert body["concepts"][0]["weight"] == {"text_encoder": 1, "cross_kv": 1, "spatial": 0.5}
     assert body["ridge"] == {"text_encoder": 0.01, "cross_kv": 0.01, "spatial": 0.1}
     assert (body["lbfgs_steps"], body["refine_rounds"]) == ({"spatial": 20}, 1)
-    assert body["exports"] == ["kohya-lora", "single-file"]
+    assert (body["exports"], body["previews"]) == (["kohya-lora", "single-file"], False)
     shown = ask("fusions", next(iter(center.fusions))).out
     assert "ada/ball@1:text_encoder=1,cross_kv=1,spatial=0.5" in shown
     assert "spatial=0.1" in shown

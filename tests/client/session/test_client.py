@@ -104,6 +104,7 @@ def test_a_fusion_request_chooses_per_part_and_leaves_the_rest_to_the_center(ses
         lbfgs_steps={Part.CROSS_KV: 100},
         refine_rounds=1,
         exports=["kohya-lora"],
+        previews=False,
     )
     body = json.loads(center.requests[-1][3])
     assert body == {
@@ -121,10 +122,12 @@ def test_a_fusion_request_chooses_per_part_and_leaves_the_rest_to_the_center(ses
         "lbfgs_steps": {"cross_kv": 100},
         "refine_rounds": 1,
         "exports": ["kohya-lora"],
+        "previews": False,
     }
     assert fusion.concepts[0].weight == weights
     assert fusion.ridge == {"spatial": 0.01}
     assert (fusion.refine_rounds, fusion.exports) == (1, ("kohya-lora",))
+    assert fusion.previews is False
     assert session.fusion(fusion.id) == fusion
 
 

@@ -196,12 +196,12 @@ def test_what_a_fusion_was_asked_for_is_what_it_shows(session, package):
     weighted = WeightedConcept(session.submit(package).concept, weights=PartWeights(spatial=0.5))
     chosen = {"ridge": {Part.SPATIAL: 0.1}, "lbfgs_steps": {Part.SPATIAL: 9}}
     fusion = session.request_fusion(
-        "demo", "tiny", [weighted], solver="lbfgs", exports=["single-file"], **chosen
+        "demo", "tiny", [weighted], solver="lbfgs", exports=["single-file"], previews=True, **chosen
     )
     assert fusion.concepts[0].weight == weighted.weights
     assert fusion.ridge == {"text_encoder": 0.001, "cross_kv": 0.001, "spatial": 0.1}
     assert fusion.lbfgs_steps == {"text_encoder": 500, "cross_kv": 500, "spatial": 9}
-    assert fusion.exports == ("single-file",)
+    assert (fusion.exports, fusion.previews) == (("single-file",), True)
     with pytest.raises(InvalidRequest, match="refine_rounds"):
         session.request_fusion("demo", "tiny", [weighted], refine_rounds=9)
     with pytest.raises(InvalidRequest, match="exports"):

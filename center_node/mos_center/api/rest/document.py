@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from mos_center.api.rest.idempotent import CHANGES, HEADER, KEY_PATTERN
+from mos_center.api.rest.idempotent import CHANGES, HEADER, KEY_PATTERN, QUESTIONS
 from mos_center.api.rest.problems import MEDIA_TYPE
 
 
@@ -18,8 +18,8 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
-        for method, operation in _operations(document):
-            _tell_of_the_edge(method, operation)
+        for path, method, operation in _operations(document):
+            _tell_of_the_edge(path, method, operation)
             for status, response in operation["responses"].items():
                 if int(status) >= 400 and (content := response.get("content")):
                     response["content"] = {MEDIA_TYPE: next(iter(content.values()))}
@@ -30,21 +30,22 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in document["paths"].values():
-        yield from ((method, item) for method, item in path.items() if isinstance(item, dict))
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, item in methods.items():
+            if isinstance(item, dict):
+                yield path, method, item
 
 
-def _tell_of_the_edge(method: str, operation: dict[str, Any]) -> None:
+def _tell_of_the_edge(path: str, method: str, operation: dict[str, Any]) -> None:
     """Add what happens before a route is reached: limits, and keys of changes."""
     refusals = []
     if "security" in operation:
         refusals += [(429, "Too many calls; `Retry-After` says when to go on")]
     if method.upper() in CHANGES:
-        refusals += [
-            (409, "It contradicts what is there, or the key was used for another request"),
-            (413, "The body is larger than any request is"),
-        ]
+        refusals += [(413, "The body is larger than any request is")]
+    if method.upper() in CHANGES and path not in QUESTIONS:
+        refusals += [(409, "It contradicts what is there, or the key was used for another request")]
         operation.setdefault("parameters", []).append(_KEY)
     for status, description in refusals:
         content = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

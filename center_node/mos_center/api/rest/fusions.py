@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from mos_protocol.layer_map import Part
 from mos_protocol.names import CONCEPT_PATTERN, SLUG_PATTERN
 from pydantic import Field
 
-from mos_center.api.changes import changes
 from mos_center.api.rest.context import (
     MAX_VERSION,
     Answer,
@@ -20,6 +19,7 @@ from mos_center.api.rest.context import (
     Caller,
     CenterHere,
     Cursor,
+    Filter,
     Limit,
     Page,
     Stopping,
@@ -28,8 +28,10 @@ from mos_center.api.rest.context import (
 )
 from mos_center.api.rest.weights import ShownWeight, Weight, read_weight, show_weight
 from mos_center.domain import models
+from mos_center.domain.queries import FusionQuery
 from mos_center.domain.solving import MAX_REFINE_ROUNDS, MAX_STEPS
 from mos_center.domain.states import FusionState, is_finished
+from mos_center.service.following import changes
 from mos_center.service.fusion_requests import MAX_CONCEPTS, FusionRequest, WantedConcept
 
 router = APIRouter(prefix="/v1/fusions", tags=["fusions"], dependencies=[needs_token])
@@ -51,7 +53,8 @@ class FusionBody(Body):
     """What to fuse, into which model; what is null or left out is the center's choice.
 
     `ridge` and `lbfgs_steps` are by part, parts that are left out keep their default. `exports`
-    are formats of other tools that the version is published in as well.
+    are formats of other tools that the version is published in as well. `previews` says whether the
+    model is sampled, for pictures beside the concepts' own.
     """
 
     model: Slug
@@ -63,6 +66,7 @@ class FusionBody(Body):
     lbfgs_steps: dict[Part, Steps] | None = None
     refine_rounds: int = Field(default=0, ge=0, le=MAX_REFINE_ROUNDS)
     exports: list[models.Export] = Field(default=[], max_length=len(models.Export))
+    previews: bool | None = None
     priority: models.Priority = models.Priority.NORMAL
 
     def request(self) -> FusionRequest:
@@ -79,6 +83,7 @@ class FusionBody(Body):
             lbfgs_steps=self.lbfgs_steps,
             refine_rounds=self.refine_rounds,
             exports=self.exports,
+            previews=self.previews,
             priority=self.priority,
         )
 
@@ -106,7 +111,7 @@ class Fusion(Answer):
 
     `ridge` and `lbfgs_steps` are null where the solver has no use for them. `queue_position` counts
     from 1 while it is queued, `seconds_left` is an estimate while it runs. `attempts` is how often
-    a worker began with it.
+    a worker began with it. `previews` is null where the center decides.
     """
 
     id: str
@@ -119,6 +124,7 @@ class Fusion(Answer):
     lbfgs_steps: dict[Part, int] | None
     refine_rounds: int
     exports: list[models.Export]
+    previews: bool | None
     priority: models.Priority
     requested_by: str
     attempts: int
@@ -150,6 +156,7 @@ class Fusion(Answer):
             lbfgs_steps=None if fusion.lbfgs_steps is None else dict(fusion.lbfgs_steps),
             refine_rounds=fusion.refine_rounds,
             exports=list(fusion.exports),
+            previews=fusion.previews,
             priority=fusion.priority,
             requested_by=fusion.requested_by,
             attempts=fusion.attempts,
@@ -171,7 +178,7 @@ class Fusion(Answer):
 @router.post(
     "",
     status_code=202,
-    responses=problems(403, 404, 409)
+    responses=problems(403, 404, 409, 410)
     | {200: {"model": Fusion, "description": "This build is known: here is its fusion"}},
 )
 def request_fusion(
@@ -192,12 +199,17 @@ def list_fusions(
     center: CenterHere,
     caller: Caller,
     state: FusionState | None = None,
+    q: Filter = None,
+    base: Filter = None,
+    requested_by: Filter = None,
+    concept: Annotated[Filter, Query(description="owner/name")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[Fusion]:
-    """Fusions, newest first."""
-    states = [state] if state else list(FusionState)
-    found = center.fusions.find(states=states, caller=caller, before=cursor, limit=limit)
+    """Fusions, newest first, of those that fit; `q` is found in the model's name."""
+    states = frozenset([state]) if state else frozenset(FusionState)
+    query = FusionQuery(q, base, requested_by, concept, states)
+    found = center.fusions.find(query, caller=caller, before=cursor, limit=limit)
     return Page(
         items=[Fusion.of(item) for item in found],
         next_cursor=found[-1].id if len(found) == limit else None,

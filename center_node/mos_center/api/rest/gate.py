@@ -20,8 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mos_center.api.bearer import bearer_token
 from mos_center.api.rest.problems import problem_response
-from mos_center.api.rights import Needs, Public, Right
 from mos_center.domain.access import Caller
+from mos_center.domain.rights import Needs, Public, Right
 
 MAX_BODY_BYTES = 1 << 20
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -157,8 +157,8 @@ def check_right(caller: Caller, right: Right | None) -> None:
     """Raise `PermissionDenied` when the caller has not what the call needs."""
     if right is None:
         raise _NotListedError
-    if isinstance(right, Needs) and right.scope is not None:
-        caller.require(right.scope, right.role)
+    if isinstance(right, Needs):
+        right.check(caller)
 
 
 def _check_local(headers: Headers) -> None:

@@ -27,6 +27,8 @@ CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 PREFIX = "/v1/"
 SECRET_ANSWERS = frozenset({"/v1/tokens", "/v1/join", "/v1/webhooks", "/v1/invitations"})
 """Paths whose answers to POST hold secrets."""
+QUESTIONS = frozenset({"/v1/fusions/check"})
+"""Paths whose POST changes nothing: they are answered anew every time, whatever the key."""
 
 # Whoever repeats a request that is still being answered waits this long for the answer.
 PATIENCE_SECONDS = 5.0
@@ -34,6 +36,11 @@ _POLL_SECONDS = 0.1
 # Not the request's own outcome: the same request may have another one later.
 _PASSING = frozenset({401, 408, 429})
 _KEY = re.compile(KEY_PATTERN)
+
+
+def is_change(method: str, path: str) -> bool:
+    """Whether a key makes a difference to such a call."""
+    return method in CHANGES and path.startswith(PREFIX) and path not in QUESTIONS
 
 
 class IdempotentChanges:
@@ -48,7 +55,7 @@ class IdempotentChanges:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         key = Headers(scope=scope).get(HEADER) if scope["type"] == "http" else None
-        if key is None or scope["method"] not in CHANGES or not scope["path"].startswith(PREFIX):
+        if key is None or not is_change(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
         try:

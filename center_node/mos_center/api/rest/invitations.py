@@ -20,12 +20,12 @@ from mos_center.api.rest.context import (
 from mos_center.api.rest.members import Slug
 from mos_center.domain import members
 from mos_center.domain.access import Role
-from mos_center.service.invitations import DEFAULT_LIFETIME
+from mos_center.service.invitations import DEFAULT_LIFETIME, LONGEST_LIFETIME
 
 router = APIRouter(prefix="/v1/invitations", tags=["members"], dependencies=[needs_token])
 
-MAX_HOURS = 24 * 90
 HOUR = timedelta(hours=1)
+MAX_HOURS = LONGEST_LIFETIME / HOUR
 
 
 class Invitation(Answer):

@@ -94,8 +94,8 @@ class Lineage(Answer):
     """All that a model version was made of.
 
     `engine` is the version of the rules it was fused by, "" where that is not known.
-    `predecessor` is the version before it. `refusion_of` is the version that it repeats without
-    withdrawn concepts, `refusions` are those that repeat it.
+    `predecessor` and `successor` are the versions before and after it. `refusion_of` is the version
+    that it repeats without withdrawn concepts, `refusions` are those that repeat it.
     """
 
     model: str
@@ -109,6 +109,7 @@ class Lineage(Answer):
     build: str
     engine: str
     predecessor: int | None
+    successor: int | None
     refusion_of: VersionRef | None
     refusions: list[VersionRef]
 
@@ -127,6 +128,7 @@ class Lineage(Answer):
             build=fusion.build,
             engine=fusion.engine,
             predecessor=found.predecessor,
+            successor=found.successor,
             refusion_of=VersionRef.of(repeated) if repeated else None,
             refusions=[VersionRef.of(item) for item in found.refusions],
         )

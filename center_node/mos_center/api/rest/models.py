@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -143,6 +143,15 @@ def get_model(name: Name, center: CenterHere, caller: Caller) -> Model:
 def get_version(name: Name, revision: Name, center: CenterHere, caller: Caller) -> ModelVersion:
     """One version; `revision` is its number or an alias."""
     return ModelVersion.of(center.models.get(name, revision, caller=caller))
+
+
+@router.get("/{name}/{revision}/report", responses=problems(404))
+def get_report(name: Name, revision: Name, center: CenterHere, caller: Caller) -> dict[str, Any]:
+    """The report that a version was published with, also of a tombstoned one.
+
+    `docs/model-format.md` says what is in it; {} when it was published without one.
+    """
+    return center.models.report(name, revision, caller=caller)
 
 
 @router.get(

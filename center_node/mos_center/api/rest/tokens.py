@@ -20,10 +20,11 @@ from mos_center.api.rest.context import (
 from mos_center.api.rest.members import Slug
 from mos_center.domain import members
 from mos_center.domain.access import Scope
+from mos_center.service.tokens import LONGEST_LIFETIME
 
 router = APIRouter(prefix="/v1/tokens", tags=["tokens"], dependencies=[needs_token])
 
-MAX_DAYS = 3650
+MAX_DAYS = LONGEST_LIFETIME / timedelta(days=1)
 
 
 class Token(Answer):

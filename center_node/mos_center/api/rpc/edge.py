@@ -16,9 +16,9 @@ from mos_protocol.errors import EDGES, MosError, PermissionDenied, RateLimited, 
 
 from mos_center.api.bearer import bearer_token
 from mos_center.api.rate_limits import RateLimits
-from mos_center.api.rights import Needs, Public, Right
 from mos_center.domain.access import Caller
 from mos_center.domain.request_context import request_id
+from mos_center.domain.rights import Needs, Public, Right
 
 log = logging.getLogger(__name__)
 

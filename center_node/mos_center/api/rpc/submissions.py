@@ -12,12 +12,12 @@ from mos_protocol.names import Digest
 from mos_protocol.wire.v1 import submissions_pb2 as wire
 from mos_protocol.wire.v1 import submissions_pb2_grpc
 
-from mos_center.api.changes import changes
 from mos_center.api.rpc.edge import caller_here
 from mos_center.domain.access import Visibility
 from mos_center.domain.models import Submission
 from mos_center.domain.states import SubmissionState
 from mos_center.service.center import Center
+from mos_center.service.following import changes
 from mos_center.service.submissions import MissingBlob
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -20,12 +20,14 @@ from mos_center.domain.ports.registry import (
     Blobs,
     ConceptAudits,
     Concepts,
+    FusionEvents,
     Fusions,
     Lineages,
     Models,
     Submissions,
     Usages,
 )
+from mos_center.domain.ports.workers import WorkerLedger, Workers
 
 __all__ = [
     "ActivationReducer",
@@ -40,6 +42,7 @@ __all__ = [
     "Concepts",
     "Counts",
     "Database",
+    "FusionEvents",
     "FusionLedger",
     "FusionQueue",
     "Fusions",
@@ -56,4 +59,6 @@ __all__ = [
     "Usages",
     "WebhookSender",
     "Webhooks",
+    "WorkerLedger",
+    "Workers",
 ]

@@ -19,12 +19,14 @@ from mos_center.domain.ports.registry import (
     Blobs,
     ConceptAudits,
     Concepts,
+    FusionEvents,
     Fusions,
     Lineages,
     Models,
     Submissions,
     Usages,
 )
+from mos_center.domain.ports.workers import Workers
 
 
 class Transaction(Protocol):
@@ -37,6 +39,8 @@ class Transaction(Protocol):
     @property
     def fusions(self) -> Fusions: ...
     @property
+    def fusion_events(self) -> FusionEvents: ...
+    @property
     def models(self) -> Models: ...
     @property
     def aliases(self) -> Aliases: ...
@@ -44,6 +48,8 @@ class Transaction(Protocol):
     def lineage(self) -> Lineages: ...
     @property
     def usages(self) -> Usages: ...
+    @property
+    def workers(self) -> Workers: ...
     @property
     def concepts(self) -> Concepts: ...
     @property
@@ -70,6 +76,13 @@ class Transaction(Protocol):
 
 class Database(Protocol):
     """Opens transactions. Thread-safe."""
+
+    @property
+    def kind(self) -> str:
+        """Which one it is: `sqlite` or `postgresql`."""
+
+    def revision(self) -> str | None:
+        """The revision of its schema; None when it has none; raises `Unavailable`."""
 
     def read(self) -> AbstractContextManager[Transaction]:
         """A consistent view."""

@@ -40,6 +40,10 @@ class StoredBlob:
 class BlobStore(Protocol):
     """Files by content. Thread-safe."""
 
+    @property
+    def kind(self) -> str:
+        """Which one it is: `directory` or `s3`."""
+
     def put_file(self, path: Path, digest: Digest) -> None:
         """Copy a file in, atomically; raises `WrongContent`; does nothing when it is there."""
 

@@ -9,6 +9,7 @@ from mos_protocol.errors import MosError
 from mos_protocol.names import Digest
 
 from mos_center.domain.audits import AuditPlan
+from mos_center.domain.fusion_events import PlannedStep
 from mos_center.domain.jobs import Attempt, Job
 from mos_center.domain.models import (
     FusionPlan,
@@ -40,10 +41,11 @@ class FusionLedger(Protocol):
     def unfinished(self) -> tuple[Job, ...]:
         """The jobs of the fusions that are queued or running, oldest first."""
 
-    def begin(self, job_id: str) -> Attempt | None:
+    def begin(self, job_id: str, *, executor: str = "") -> Attempt | None:
         """Count a worker's begin with the job; None when it is not to be done (any more).
 
-        A fusion whose workers died too often at the same step fails here.
+        `executor` is the worker's name. A fusion whose workers died too often at the same step
+        fails here.
         """
 
     def paused(self, fusion_id: str, attempt: int) -> None:
@@ -58,10 +60,30 @@ class FusionLedger(Protocol):
     def started(self, fusion_id: str) -> None:
         """Note that work began; again after a restart is fine; `Conflict` once it is finished."""
 
+    def planned(self, fusion_id: str, steps: Sequence[PlannedStep], *, attempt: int) -> None:
+        """Note all steps of the attempt in order, once; ignored when it does not count."""
+
     def progress(
         self, fusion_id: str, done: int, total: int, message: str, *, attempt: int | None = None
     ) -> bool:
-        """Note how far it is, and tell whether it counts: it runs, and this is its attempt."""
+        """Note how far it is and which step begins, named by `message`.
+
+        Tells whether that counts: the fusion runs, and this is its attempt.
+        """
+
+    def step_done(
+        self,
+        fusion_id: str,
+        step: str,
+        seconds: float,
+        finding: Mapping[str, object] | None = None,
+        *,
+        attempt: int,
+    ) -> None:
+        """Note that a step ended, and what it found as plain data; ignored when it doesn't count.
+
+        The last step ends with `publish` and is not told here.
+        """
 
     def is_cancelled(self, fusion_id: str) -> bool:
         """Whether someone cancelled it."""

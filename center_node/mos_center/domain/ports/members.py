@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 
+from mos_center.domain.access import Role
 from mos_center.domain.members import Invitation, Member, SessionRecord, TokenRecord
 
 
@@ -18,6 +20,11 @@ class Members(Protocol):
 
     def all(self) -> tuple[Member, ...]:
         """Every member, by name."""
+
+    def find(
+        self, text: str | None, role: Role | None, *, after: str | None = None, limit: int
+    ) -> tuple[Member, ...]:
+        """By name, only what follows `after`; `text` is found in names."""
 
     def update(self, member: Member) -> None:
         """Write role, trust, quota, and whether it is disabled."""
@@ -35,6 +42,14 @@ class Tokens(Protocol):
 
     def find(self, member: str | None = None) -> tuple[TokenRecord, ...]:
         """Those of one member, or all; by member and name."""
+
+    def newest(
+        self, member: str | None, *, before: str | None = None, limit: int
+    ) -> tuple[TokenRecord, ...]:
+        """Those of one member, or all; newest first, only ids below `before`."""
+
+    def last_used(self, members: Collection[str]) -> dict[str, datetime]:
+        """When each member last used a token; those who never did are left out."""
 
     def any(self) -> bool:
         """Whether a token was ever issued, revoked ones included."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
 from mos_center.domain.events import AuditEntry, AuditEvent, Checkpoint, Event
 from mos_center.domain.idempotency import RememberedAnswer
+from mos_center.domain.models import Priority
+from mos_center.domain.overview import Stored, Waiting
+from mos_center.domain.queries import AuditQuery
 from mos_center.domain.states import FusionState, SubmissionState
 from mos_center.domain.webhooks import Delivery, Webhook
 
@@ -23,6 +26,16 @@ class AuditLog(Protocol):
 
     def entries(self, *, after: int = 0, limit: int) -> tuple[AuditEntry, ...]:
         """Oldest first, only numbers above `after`."""
+
+    def find(
+        self,
+        query: AuditQuery,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        limit: int,
+    ) -> tuple[AuditEntry, ...]:
+        """In the order of the query, only numbers below `before` and above `after`."""
 
 
 class Outbox(Protocol):
@@ -104,3 +117,27 @@ class Counts(Protocol):
 
     def oldest_queued(self) -> datetime | None:
         """When the fusion that waits longest was requested; None when none waits."""
+
+    def priorities(self) -> dict[Priority, int]:
+        """Fusions that are queued by priority; those without any may be left out."""
+
+    def unfinished_audits(self) -> int:
+        """Audits of concepts that are queued or running."""
+
+    def waiting(self, owner: str | None) -> Waiting:
+        """Packages that wait for review, of one owner or of all."""
+
+    def requested(self, states: Collection[FusionState], requester: str | None) -> int:
+        """Fusions in these states, of one requester or of all."""
+
+    def failed(self, since: datetime, requester: str | None) -> int:
+        """Fusions that failed since then, of one requester or of all."""
+
+    def stored(self) -> Stored:
+        """Bytes that packages and published files take."""
+
+    def members(self) -> int:
+        """Members that are not disabled."""
+
+    def active_members(self, since: datetime) -> int:
+        """Members that have used a token since then."""

@@ -6,12 +6,14 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from mos_protocol.names import Digest
+from mos_protocol.names import ConceptRef, Digest
 
 from mos_center.domain.access import Visibility
 from mos_center.domain.audits import ConceptAudit
+from mos_center.domain.fusion_events import FusionEvent, FusionEventKind
 from mos_center.domain.jobs import Job
 from mos_center.domain.lineage import (
+    AliasHistory,
     AliasMove,
     HeldByConcept,
     HeldByVersion,
@@ -27,7 +29,7 @@ from mos_center.domain.models import (
     Submission,
 )
 from mos_center.domain.policy import Usage
-from mos_center.domain.queries import ConceptQuery, ModelQuery
+from mos_center.domain.queries import ConceptQuery, FusionQuery, ModelQuery
 from mos_center.domain.states import FusionState, SubmissionState
 
 
@@ -72,6 +74,9 @@ class Submissions(Protocol):
     def files(self, submission_id: str) -> dict[str, Digest]:
         """The stored file of each path; another than the manifest's where it was reduced."""
 
+    def files_of(self, ids: Collection[str]) -> dict[str, dict[str, Digest]]:
+        """The same of many: every one of `ids`, and the stored file of each of its paths."""
+
     def replace_file(self, submission_id: str, path: str, digest: Digest) -> None:
         """Have `path` mean another stored file."""
 
@@ -84,10 +89,16 @@ class Submissions(Protocol):
 
     def by_version(self, owner: str, name: str, version: int) -> Submission | None: ...
 
-    def last_version(
-        self, owner: str, name: str, states: Iterable[SubmissionState] | None = None
-    ) -> int:
-        """The concept's highest version (of those in `states`), 0 when it has none."""
+    def named(
+        self, refs: Collection[ConceptRef], *, viewer: str | None
+    ) -> dict[ConceptRef, Submission]:
+        """The versions named, as far as `viewer` may see them (see `find`).
+
+        A reference without a version means the newest approved one.
+        """
+
+    def last_version(self, owner: str, name: str) -> int:
+        """The concept's highest version, 0 when it has none."""
 
     def find(
         self,
@@ -111,6 +122,9 @@ class Concepts(Protocol):
     """Concepts over all their versions: who may see them."""
 
     def get(self, owner: str, name: str) -> ConceptRecord | None: ...
+
+    def visibilities(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Visibility]:
+        """Who sees each of the concepts, by owner and name."""
 
     def add(self, concept: ConceptRecord) -> None:
         """Add it; does nothing when it is known."""
@@ -141,8 +155,8 @@ class Fusions(Protocol):
 
     def find(
         self,
+        query: FusionQuery,
         *,
-        states: Iterable[FusionState],
         viewer: str | None,
         before: str | None = None,
         limit: int,
@@ -157,6 +171,22 @@ class Fusions(Protocol):
 
     def queue_positions(self, ids: Collection[str]) -> dict[str, int]:
         """The place in the queue of those that are queued, from 1."""
+
+
+class FusionEvents(Protocol):
+    """What happened to each fusion; only ever added to."""
+
+    def add(
+        self,
+        fusion: Fusion,
+        kind: FusionEventKind,
+        step: str = "",
+        data: Mapping[str, object] | None = None,
+    ) -> None:
+        """Add an event with the fusion's next number, the time, and its attempt as it stands."""
+
+    def of(self, fusion_id: str, *, after: int = 0, limit: int) -> tuple[FusionEvent, ...]:
+        """Oldest first, only numbers above `after`."""
 
 
 class Models(Protocol):
@@ -184,8 +214,15 @@ class Models(Protocol):
         Tombstoned ones only where a model has no other; only what follows the model `after`.
         """
 
-    def versions(self, model: str, *, viewer: str | None) -> tuple[ModelVersion, ...]:
-        """Those that `viewer` may read, newest first."""
+    def versions(
+        self,
+        model: str,
+        *,
+        viewer: str | None,
+        before: int | None = None,
+        limit: int | None = None,
+    ) -> tuple[ModelVersion, ...]:
+        """Those that `viewer` may read, newest first, only numbers below `before`."""
 
     def newest(self, models: Iterable[str], *, viewer: str | None) -> dict[str, int]:
         """Each model's newest version that `viewer` may read; tombstoned only without others."""
@@ -193,7 +230,16 @@ class Models(Protocol):
     def predecessor(self, model: str, version: int, *, viewer: str | None) -> int | None:
         """The highest version below this one that `viewer` may read."""
 
-    def get(self, model: str, version: int) -> ModelVersion | None: ...
+    def successor(self, model: str, version: int, *, viewer: str | None) -> int | None:
+        """The lowest version above this one that `viewer` may read."""
+
+    def get(self, model: str, version: int, *, viewer: str | None = None) -> ModelVersion | None:
+        """The version if `viewer` may read it; None reads everything."""
+
+    def report(
+        self, model: str, version: int, entries: Collection[str] | None = None
+    ) -> dict[str, object]:
+        """The report it was published with, or these entries of it; {} when there is none."""
 
     def last_version(self, model: str) -> int:
         """The highest version, 0 when there is none."""
@@ -235,12 +281,15 @@ class Aliases(Protocol):
     ) -> tuple[AliasMove, ...]:
         """Newest first, only ids below `before`."""
 
+    def of_model(self, model: str, *, limit: int, moves: int) -> tuple[AliasHistory, ...]:
+        """At most `limit` aliases by name, removed ones last, each with its newest moves."""
+
 
 class Lineages(Protocol):
     """What is made of what."""
 
-    def ingredients(self, fusion_id: str) -> tuple[Ingredient, ...]:
-        """The concepts of a fusion in its order, as they stand now."""
+    def ingredients(self, fusion_id: str, *, viewer: str | None = None) -> tuple[Ingredient, ...]:
+        """The concepts of a fusion in its order, as they stand now for `viewer`."""
 
     def approved(self, fusion_ids: Iterable[str]) -> dict[str, int]:
         """How many concepts of each fusion are approved now; none: not in the answer."""
@@ -253,6 +302,9 @@ class Lineages(Protocol):
 
     def refusions(self, fusion_id: str) -> tuple[VersionRef, ...]:
         """The versions that repeat the fusion without withdrawn concepts, oldest first."""
+
+    def tombstoned(self, refs: Iterable[VersionRef]) -> frozenset[VersionRef]:
+        """Those of these versions that are tombstoned."""
 
     def concepts_with(self, digest: Digest, *, viewer: str | None) -> tuple[HeldByConcept, ...]:
         """Concept versions that `viewer` may see with this file or manifest."""
@@ -283,6 +335,9 @@ class Usages(Protocol):
 
     def of(self, member: str) -> Usage:
         """Its packages but for rejected and withdrawn ones, and its unfinished fusions."""
+
+    def of_many(self, members: Collection[str]) -> dict[str, Usage]:
+        """What each of these members has, nothing included."""
 
 
 class Blobs(Protocol):

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from mos_center.domain.audits import AuditState, ConceptAudit
 from mos_center.storage.tables import concept_audits
 
-_UNFINISHED = [state.value for state in AuditState if not state.is_finished]
+UNFINISHED_AUDITS = [state.value for state in AuditState if not state.is_finished]
 
 
 class SqlConceptAudits:
@@ -51,7 +51,7 @@ class SqlConceptAudits:
         return tuple(_audit(row) for row in rows)
 
     def unfinished(self) -> tuple[str, ...]:
-        query = select(concept_audits.c.id).where(concept_audits.c.state.in_(_UNFINISHED))
+        query = select(concept_audits.c.id).where(concept_audits.c.state.in_(UNFINISHED_AUDITS))
         return tuple(self._connection.scalars(query.order_by(concept_audits.c.id)))
 
 

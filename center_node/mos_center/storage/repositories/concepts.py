@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, select, update
+from collections.abc import Collection
+
+from sqlalchemy import Connection, delete, select, tuple_, update
 
 from mos_center.domain.access import Visibility
 from mos_center.domain.models import ConceptRecord
@@ -25,6 +27,11 @@ class SqlConcepts:
         return ConceptRecord(
             owner, name, Visibility(row.visibility), row.created_at, self._shares(owner, name)
         )
+
+    def visibilities(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Visibility]:
+        key = tuple_(concepts.c.owner, concepts.c.name)
+        rows = self._connection.execute(select(concepts).where(key.in_(sorted(names))))
+        return {(row.owner, row.name): Visibility(row.visibility) for row in rows}
 
     def add(self, concept: ConceptRecord) -> None:
         row = {

@@ -22,6 +22,7 @@ from mos_center.domain.models import (
     Progress,
     Solver,
 )
+from mos_center.domain.queries import FusionQuery
 from mos_center.domain.states import FusionState
 from mos_center.storage.repositories.readable import fusion_is_readable
 from mos_center.storage.repositories.weights import WEIGHT_COLUMNS, read_weights, weight_values
@@ -87,6 +88,7 @@ class SqlFusions:
                     request_id=fusion.request_id,
                     engine=fusion.engine,
                     refusion_of=fusion.refusion_of,
+                    previews=fusion.previews,
                     **_moving(fusion),
                 )
             )
@@ -110,18 +112,16 @@ class SqlFusions:
 
     def find(
         self,
+        query: FusionQuery,
         *,
-        states: Iterable[FusionState],
         viewer: str | None,
         before: str | None = None,
         limit: int,
     ) -> tuple[Fusion, ...]:
-        query = select(fusions).where(
-            fusions.c.state.in_(sorted(states)), fusion_is_readable(viewer)
-        )
+        found = select(fusions).where(*_conditions(query), fusion_is_readable(viewer))
         if before is not None:
-            query = query.where(fusions.c.id < before)
-        rows = self._connection.execute(query.order_by(fusions.c.id.desc()).limit(limit)).all()
+            found = found.where(fusions.c.id < before)
+        rows = self._connection.execute(found.order_by(fusions.c.id.desc()).limit(limit)).all()
         concepts = self._concepts([row.id for row in rows])
         return tuple(_fusion(row, concepts[row.id]) for row in rows)
 
@@ -170,6 +170,24 @@ class SqlFusions:
             concept = FusionConcept(row.id, name, row.version, read_weights(row))
             found[row.fusion] += (concept,)
         return found
+
+
+def _conditions(query: FusionQuery) -> list[ColumnElement[bool]]:
+    equal = {fusions.c.base: query.base, fusions.c.requested_by: query.requested_by}
+    found = [column == value for column, value in equal.items() if value is not None]
+    if query.states != frozenset(FusionState):
+        found.append(fusions.c.state.in_(sorted(query.states)))
+    if query.text:
+        found.append(fusions.c.model.icontains(query.text, autoescape=True))
+    if query.concept is not None:
+        owner, _, name = query.concept.partition("/")
+        containing = (
+            select(fusion_concepts.c.fusion)
+            .join(submissions)
+            .where(submissions.c.owner == owner, submissions.c.name == name)
+        )
+        found.append(fusions.c.id.in_(containing))
+    return found
 
 
 def _moving(fusion: Fusion) -> dict[str, object]:
@@ -227,4 +245,5 @@ def _fusion(row: Row[*tuple[Any, ...]], concepts: tuple[FusionConcept, ...]) -> 
         queued_at=row.queued_at,
         engine=row.engine,
         refusion_of=row.refusion_of,
+        previews=row.previews,
     )

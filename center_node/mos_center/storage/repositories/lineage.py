@@ -7,7 +7,7 @@ from typing import Any
 
 from mos_protocol.manifest import parse_manifest
 from mos_protocol.names import Digest
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, func, select, tuple_
 
 from mos_center.domain.access import Visibility
 from mos_center.domain.lineage import HeldByConcept, HeldByVersion, Ingredient, VersionRef
@@ -33,9 +33,10 @@ class SqlLineages:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def ingredients(self, fusion_id: str) -> tuple[Ingredient, ...]:
+    def ingredients(self, fusion_id: str, *, viewer: str | None = None) -> tuple[Ingredient, ...]:
+        listed = submission_is_listed(viewer).label("listed")
         rows = self._connection.execute(
-            select(submissions, concepts.c.visibility, *WEIGHT_COLUMNS)
+            select(submissions, concepts.c.visibility, listed, *WEIGHT_COLUMNS)
             .select_from(fusion_concepts)
             .join(submissions)
             .join(
@@ -87,6 +88,16 @@ class SqlLineages:
             .order_by(model_versions.c.model, model_versions.c.version)
         )
         return tuple(VersionRef(row.model, row.version) for row in rows)
+
+    def tombstoned(self, refs: Iterable[VersionRef]) -> frozenset[VersionRef]:
+        keys = sorted({(ref.model, ref.version) for ref in refs})
+        rows = self._connection.execute(
+            select(model_versions.c.model, model_versions.c.version).where(
+                tuple_(model_versions.c.model, model_versions.c.version).in_(keys),
+                model_versions.c.tombstoned_at.is_not(None),
+            )
+        )
+        return frozenset(VersionRef(row.model, row.version) for row in rows)
 
     def concepts_with(self, digest: Digest, *, viewer: str | None) -> tuple[HeldByConcept, ...]:
         seen = (
@@ -147,4 +158,6 @@ def _ingredient(row: Row[*tuple[Any, ...]]) -> Ingredient:
         visibility=Visibility(row.visibility),
         licence=manifest.licence,
         consent=manifest.consent,
+        previews=tuple(entry.path for entry in manifest.previews),
+        is_listed=row.listed,
     )

@@ -41,6 +41,18 @@ class SqlMembers:
         rows = self._connection.execute(select(members).order_by(members.c.name))
         return tuple(_member(row) for row in rows)
 
+    def find(
+        self, text: str | None, role: Role | None, *, after: str | None = None, limit: int
+    ) -> tuple[Member, ...]:
+        query = select(members).order_by(members.c.name).limit(limit)
+        if text is not None:
+            query = query.where(members.c.name.contains(text.lower(), autoescape=True))
+        if role is not None:
+            query = query.where(members.c.role == role)
+        if after is not None:
+            query = query.where(members.c.name > after)
+        return tuple(_member(row) for row in self._connection.execute(query))
+
     def update(self, member: Member) -> None:
         self._connection.execute(
             update(members).where(members.c.name == member.name).values(**_changing(member))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from mos_protocol.names import Digest
@@ -16,15 +16,14 @@ from sqlalchemy import (
     exists,
     func,
     insert,
-    or_,
     select,
-    tuple_,
     update,
 )
 
 from mos_center.domain.lineage import VersionRef
 from mos_center.domain.models import ModelVersion
 from mos_center.domain.queries import ModelQuery, Order
+from mos_center.storage.repositories.model_search import conditions, has_better
 from mos_center.storage.repositories.readable import fusion_is_readable
 from mos_center.storage.repositories.references import insert_missing, know_blobs
 from mos_center.storage.repositories.version_rows import VERSIONS, read_versions
@@ -34,7 +33,6 @@ from mos_center.storage.tables import (
     fusions,
     model_versions,
     models,
-    submissions,
     version_files,
 )
 
@@ -75,25 +73,31 @@ class SqlModels:
     def find(
         self, query: ModelQuery, *, viewer: str | None, after: str | None = None, limit: int
     ) -> tuple[ModelVersion, ...]:
-        ranked = _ranked(viewer, *_conditions(query)).cte()
-        newest = select(ranked.c.model, ranked.c.version).where(ranked.c.rank == 1)
-        found = VERSIONS.where(tuple_(model_versions.c.model, model_versions.c.version).in_(newest))
+        version, fusion = model_versions, fusions
+        fitting = (fusion_is_readable(viewer), *conditions(query, version, fusion))
+        found = VERSIONS.where(*fitting, ~has_better(query, viewer))
         by_name = query.order is Order.NAME
         # Ids of fusions sort by the time of the request.
-        order = model_versions.c.model.asc() if by_name else model_versions.c.fusion.desc()
+        order = version.c.model.asc() if by_name else version.c.fusion.desc()
         if after is not None and by_name:
-            found = found.where(model_versions.c.model > after)
+            found = found.where(version.c.model > after)
         elif after is not None:
-            last = select(ranked.c.fusion).where(ranked.c.rank == 1, ranked.c.model == after)
-            found = found.where(model_versions.c.fusion < last.scalar_subquery())
+            last = self._read(found.where(version.c.model == after))
+            found = found.where(version.c.fusion < (last[0].fusion_id if last else ""))
         return self._read(found.order_by(order).limit(limit))
 
-    def versions(self, model: str, *, viewer: str | None) -> tuple[ModelVersion, ...]:
-        return self._read(
-            VERSIONS.where(model_versions.c.model == model, fusion_is_readable(viewer)).order_by(
-                model_versions.c.version.desc()
-            )
-        )
+    def versions(
+        self,
+        model: str,
+        *,
+        viewer: str | None,
+        before: int | None = None,
+        limit: int | None = None,
+    ) -> tuple[ModelVersion, ...]:
+        query = VERSIONS.where(model_versions.c.model == model, fusion_is_readable(viewer))
+        if before is not None:
+            query = query.where(model_versions.c.version < before)
+        return self._read(query.order_by(model_versions.c.version.desc()).limit(limit))
 
     def newest(self, models: Iterable[str], *, viewer: str | None) -> dict[str, int]:
         named = model_versions.c.model.in_(sorted(set(models)))
@@ -104,20 +108,28 @@ class SqlModels:
         return {row.model: row.version for row in rows}
 
     def predecessor(self, model: str, version: int, *, viewer: str | None) -> int | None:
-        found: int | None = self._connection.scalar(
-            select(func.max(model_versions.c.version))
-            .join(fusions, fusions.c.id == model_versions.c.fusion)
-            .where(
-                model_versions.c.model == model,
-                model_versions.c.version < version,
-                fusion_is_readable(viewer),
-            )
-        )
-        return found
+        number = model_versions.c.version
+        return self._next(model, number < version, number.desc(), viewer)
 
-    def get(self, model: str, version: int) -> ModelVersion | None:
-        found = self._read(VERSIONS.where(_is(model, version)))
+    def successor(self, model: str, version: int, *, viewer: str | None) -> int | None:
+        number = model_versions.c.version
+        return self._next(model, number > version, number.asc(), viewer)
+
+    def get(self, model: str, version: int, *, viewer: str | None = None) -> ModelVersion | None:
+        found = self._read(VERSIONS.where(_is(model, version), fusion_is_readable(viewer)))
         return found[0] if found else None
+
+    def report(
+        self, model: str, version: int, entries: Collection[str] | None = None
+    ) -> dict[str, object]:
+        whole = model_versions.c.report
+        columns = [whole] if entries is None else [whole[name].label(name) for name in entries]
+        row = self._connection.execute(select(*columns).where(_is(model, version))).one_or_none()
+        if row is None:
+            return {}
+        if entries is None:
+            return dict(row.report)
+        return {name: value for name, value in row._mapping.items() if value is not None}
 
     def last_version(self, model: str) -> int:
         highest = self._connection.scalar(
@@ -208,6 +220,23 @@ class SqlModels:
         self._connection.execute(delete(version_files).where(mine))
         return tuple(Digest(sha256) for sha256 in digests)
 
+    def _next(
+        self,
+        model: str,
+        reached: ColumnElement[bool],
+        order: ColumnElement[int],
+        viewer: str | None,
+    ) -> int | None:
+        """The first version in this order that is reached and that `viewer` may read."""
+        found: int | None = self._connection.scalar(
+            select(model_versions.c.version)
+            .join(fusions, fusions.c.id == model_versions.c.fusion)
+            .where(model_versions.c.model == model, reached, fusion_is_readable(viewer))
+            .order_by(order)
+            .limit(1)
+        )
+        return found
+
     def _read(self, query: Select[*tuple[object, ...]]) -> tuple[ModelVersion, ...]:
         return read_versions(self._connection, self._connection.execute(query).all())
 
@@ -235,35 +264,4 @@ def _ranked(viewer: str | None, *conditions: ColumnElement[bool]) -> Select[*tup
         )
         .join(fusions, fusions.c.id == model_versions.c.fusion)
         .where(fusion_is_readable(viewer), *conditions)
-    )
-
-
-def _conditions(query: ModelQuery) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    if query.base is not None:
-        found.append(fusions.c.base == query.base)
-    if query.owner is not None:
-        owned = exists().where(
-            models.c.name == model_versions.c.model, models.c.owner == query.owner
-        )
-        found.append(owned)
-    if query.concept is not None:
-        owner, _, name = query.concept.partition("/")
-        found.append(_contains((submissions.c.owner == owner) & (submissions.c.name == name)))
-    if query.text:
-        columns = (submissions.c.owner, submissions.c.name, submissions.c.words)
-        told = [column.icontains(query.text, autoescape=True) for column in columns]
-        named = model_versions.c.model.icontains(query.text, autoescape=True)
-        found.append(or_(named, _contains(or_(*told))))
-    return found
-
-
-def _contains(concept: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Whether a fused concept version is like that."""
-    return (
-        select(fusion_concepts.c.fusion)
-        .join(submissions)
-        .where(fusion_concepts.c.fusion == fusions.c.id, concept)
-        .correlate(fusions)
-        .exists()
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, exists, not_, or_, select, true
+from sqlalchemy import ColumnElement, FromClause, and_, exists, not_, or_, select, true
 
 from mos_center.domain.access import Visibility
 from mos_center.domain.states import SHOWN_TO_OTHERS
@@ -37,21 +37,24 @@ def concept_has_visibility(visibility: Visibility) -> ColumnElement[bool]:
     )
 
 
-def fusion_is_readable(viewer: str | None) -> ColumnElement[bool]:
-    """Fusions that the viewer requested, and those of which it may see every concept."""
+def fusion_is_readable(viewer: str | None, of: FromClause = fusions) -> ColumnElement[bool]:
+    """Fusions that the viewer requested, and those of which it may see every concept.
+
+    of: the table of fusions, or the alias of it that the query reads.
+    """
     if viewer is None:
         return true()
     hidden = (
         select(fusion_concepts.c.fusion)
         .join(submissions)
         .where(
-            fusion_concepts.c.fusion == fusions.c.id,
+            fusion_concepts.c.fusion == of.c.id,
             submissions.c.owner != viewer,
             not_(_concept_is_shown(viewer)),
         )
-        .correlate(fusions)
+        .correlate(of)
     )
-    return or_(fusions.c.requested_by == viewer, not_(exists(hidden)))
+    return or_(of.c.requested_by == viewer, not_(exists(hidden)))
 
 
 def _concept_is_shown(viewer: str) -> ColumnElement[bool]:

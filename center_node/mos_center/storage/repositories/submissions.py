@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
 from mos_protocol.manifest import parse_manifest
-from mos_protocol.names import Digest
+from mos_protocol.names import ConceptRef, Digest
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -105,6 +105,15 @@ class SqlSubmissions:
         )
         return {row.path: Digest(row.sha256) for row in rows}
 
+    def files_of(self, ids: Collection[str]) -> dict[str, dict[str, Digest]]:
+        rows = self._connection.execute(
+            select(submission_files).where(submission_files.c.submission.in_(sorted(ids)))
+        )
+        found: dict[str, dict[str, Digest]] = {submission: {} for submission in ids}
+        for row in rows:
+            found[row.submission][row.path] = Digest(row.sha256)
+        return found
+
     def replace_file(self, submission_id: str, path: str, digest: Digest) -> None:
         know_blobs(self._connection, [digest])
         self._connection.execute(
@@ -132,15 +141,44 @@ class SqlSubmissions:
             & (submissions.c.version == version)
         )
 
-    def last_version(
-        self, owner: str, name: str, states: Iterable[SubmissionState] | None = None
-    ) -> int:
+    def last_version(self, owner: str, name: str) -> int:
         query = select(func.max(submissions.c.version)).where(
             submissions.c.owner == owner, submissions.c.name == name
         )
-        if states is not None:
-            query = query.where(submissions.c.state.in_(sorted(states)))
         return self._connection.scalar(query) or 0
+
+    def named(
+        self, refs: Collection[ConceptRef], *, viewer: str | None
+    ) -> dict[ConceptRef, Submission]:
+        newest = self._newest_approved([ref for ref in refs if ref.version is None])
+        keys = {ref: _key(ref, ref.version or newest.get(_name(ref), 0)) for ref in refs}
+        rows = self._connection.execute(
+            select(submissions).where(
+                # By itself: SQLite uses no index for several columns at once.
+                submissions.c.owner.in_(sorted({owner for owner, _, _ in keys.values()})),
+                tuple_(submissions.c.owner, submissions.c.name, submissions.c.version).in_(
+                    sorted(set(keys.values()))
+                ),
+                submission_is_listed(viewer),
+            )
+        )
+        found = {(row.owner, row.name, row.version): _submission(row) for row in rows}
+        return {ref: found[key] for ref, key in keys.items() if key in found}
+
+    def _newest_approved(self, refs: Collection[ConceptRef]) -> dict[tuple[str, str], int]:
+        if not refs:
+            return {}
+        names = {_name(ref) for ref in refs}
+        rows = self._connection.execute(
+            select(submissions.c.owner, submissions.c.name, func.max(submissions.c.version))
+            .where(
+                submissions.c.owner.in_(sorted({owner for owner, _ in names})),
+                tuple_(submissions.c.owner, submissions.c.name).in_(sorted(names)),
+                submissions.c.state == SubmissionState.APPROVED,
+            )
+            .group_by(submissions.c.owner, submissions.c.name)
+        )
+        return {(owner, name): version for owner, name, version in rows}
 
     def find(
         self,
@@ -151,14 +189,17 @@ class SqlSubmissions:
         before: str | None = None,
         limit: int,
     ) -> tuple[Submission, ...]:
-        found = select(submissions).where(
+        # The ids come from an index alone: looking through rows means reading their manifests.
+        found = select(submissions.c.id).where(
             submissions.c.state.in_(sorted(states)),
             submission_is_listed(viewer),
             *_conditions(query),
         )
         if before is not None:
             found = found.where(_follows(before, query.order))
-        rows = self._connection.execute(found.order_by(*_ORDERS[query.order]).limit(limit))
+        order = _ORDERS[query.order]
+        shown = submissions.c.id.in_(found.order_by(*order).limit(limit).scalar_subquery())
+        rows = self._connection.execute(select(submissions).where(shown).order_by(*order))
         return tuple(_submission(row) for row in rows)
 
     def of_concept(self, owner: str, name: str) -> tuple[Submission, ...]:
@@ -178,6 +219,14 @@ _ORDERS = {
     Order.NEWEST: (submissions.c.id.desc(),),
     Order.NAME: (submissions.c.owner, submissions.c.name, submissions.c.id.desc()),
 }
+
+
+def _name(ref: ConceptRef) -> tuple[str, str]:
+    return ref.concept.owner, ref.concept.name
+
+
+def _key(ref: ConceptRef, version: int) -> tuple[str, str, int]:
+    return *_name(ref), version
 
 
 def _follows(before: str, order: Order) -> ColumnElement[bool]:
@@ -201,9 +250,9 @@ def _conditions(query: ConceptQuery) -> list[ColumnElement[bool]]:
     }
     found = [column == value for column, value in equal.items() if value is not None]
     if query.text:
-        columns = ("owner", "name", "words", "class_word")
-        told = (submissions.c[key].icontains(query.text, autoescape=True) for key in columns)
-        found.append(or_(*told))
+        full_name = submissions.c.owner + "/" + submissions.c.name
+        texts = (full_name, submissions.c.words, submissions.c.class_word)
+        found.append(or_(*(text.icontains(query.text, autoescape=True) for text in texts)))
     if query.word is not None:
         words = literal(" ") + submissions.c.words + literal(" ")
         found.append(words.contains(f" {query.word} ", autoescape=True))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 from mos_protocol.errors import Conflict
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mos_center.domain.access import Scope
@@ -51,6 +52,25 @@ class SqlTokens:
         if member is not None:
             query = query.where(api_tokens.c.member == member)
         return tuple(_token(row) for row in self._connection.execute(query))
+
+    def newest(
+        self, member: str | None, *, before: str | None = None, limit: int
+    ) -> tuple[TokenRecord, ...]:
+        query = select(api_tokens).order_by(api_tokens.c.id.desc()).limit(limit)
+        if member is not None:
+            query = query.where(api_tokens.c.member == member)
+        if before is not None:
+            query = query.where(api_tokens.c.id < before)
+        return tuple(_token(row) for row in self._connection.execute(query))
+
+    def last_used(self, members: Collection[str]) -> dict[str, datetime]:
+        last = func.max(api_tokens.c.last_used_at).label("last")
+        query = (
+            select(api_tokens.c.member, last)
+            .where(api_tokens.c.member.in_(members), api_tokens.c.last_used_at.is_not(None))
+            .group_by(api_tokens.c.member)
+        )
+        return {row.member: row.last for row in self._connection.execute(query)}
 
     def any(self) -> bool:
         return self._connection.scalar(select(api_tokens.c.id).limit(1)) is not None

@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from mos_center.api.rights import ROUTE_RIGHTS, Needs
+from mos_center.api.rights import ROUTE_RIGHTS
 from mos_center.domain.access import LOCAL, Role
+from mos_center.domain.rights import Needs
 from mos_center.service.center import Center
 
 

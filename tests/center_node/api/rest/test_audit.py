@@ -7,6 +7,7 @@ import pytest
 from mos_center.domain.access import LOCAL, Role
 from mos_center.domain.models import Submission
 from mos_center.service.center import Center
+from mos_center.service.members import MemberChange
 
 
 async def test_changes_are_listed_oldest_first_in_pages(
@@ -42,6 +43,52 @@ async def test_only_admins_read_the_log(
     response = await running.http.get("/v1/audit", headers={"Authorization": f"Bearer {token}"})
 
     assert response.status_code == status
+
+
+async def test_the_newest_changes_come_first_when_asked_filtered_and_in_pages(
+    running: Any, center: Center
+) -> None:
+    for name in ("ada", "bob", "eve"):
+        center.members.add(name, caller=LOCAL)
+        center.tokens.create(name, "default", caller=LOCAL)
+        center.tokens.create(name, "laptop", caller=LOCAL)
+    center.members.change("eve", MemberChange(role=Role.ADMIN), caller=LOCAL)
+    token, _ = center.tokens.create("eve", "last", caller=LOCAL)
+    http = {"headers": {"Authorization": f"Bearer {token}"}}
+
+    async def resources(**query: object) -> list[str]:
+        found: list[str] = []
+        asked: dict[str, object] = {"limit": 2, **query}
+        while True:
+            page = (await running.http.get("/v1/audit", params=asked, **http)).json()
+            found += [entry["resource"] for entry in page["items"]]
+            key = "before" if query.get("order") == "newest" else "after"
+            if page[f"next_{key}"] is None:
+                return found
+            asked[key] = page[f"next_{key}"]
+
+    newest = await resources(order="newest", actor="local", action="token.", resource="token/e")
+    assert newest == ["token/eve/last", "token/eve/laptop", "token/eve/default"]
+    assert await resources(action="token.", resource="token/e") == newest[::-1]
+    assert await resources(resource="member/", since="2030-01-01T00:00:00Z") == []
+    assert len(await resources(action="member.added", until="2030-01-01T00:00:00Z")) == 3
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"since": "2026-01-01T00:00:00"},
+        {"until": "0001-01-01T00:00:00+14:00"},
+        {"order": "sideways"},
+        {"before": -1},
+        {"resource": "x" * 201},
+    ],
+    ids=str,
+)
+async def test_a_filter_that_can_not_be_read_is_refused(
+    running: Any, query: dict[str, object]
+) -> None:
+    assert (await running.http.get("/v1/audit", params=query)).status_code == 422
 
 
 async def test_an_entry_names_the_request_that_made_it(running: Any) -> None:

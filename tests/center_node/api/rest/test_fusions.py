@@ -20,6 +20,7 @@ BODY = {
     "lbfgs_steps": None,
     "refine_rounds": 0,
     "exports": [],
+    "previews": None,
 }
 CHOSEN = {
     **BODY,
@@ -35,6 +36,7 @@ CHOSEN = {
     "lbfgs_steps": {"text_encoder": 10, "cross_kv": 20, "spatial": 30},
     "refine_rounds": 3,
     "exports": ["diffusers-lora", "kohya-lora", "single-file"],
+    "previews": True,
 }
 
 
@@ -106,6 +108,7 @@ async def test_a_request_that_leaves_everything_out_is_the_one_that_spells_it_ou
         ({"exports": ["onnx"]}, "exports.0"),
         ({"exports": ["kohya-lora"] * 9}, "exports"),
         ({"exports": "kohya-lora"}, "exports"),
+        ({"previews": "auto"}, "previews"),
     ],
 )
 async def test_a_choice_that_does_not_exist_is_refused_by_its_place(
@@ -164,3 +167,16 @@ async def test_events_end_when_the_center_stops(running: Any) -> None:
             running.stopping.set()
 
     assert sum(line.startswith("data: ") for line in lines) == 1
+
+
+async def test_fusions_are_listed_by_model_base_requester_and_concept(running: Any) -> None:
+    await running.http.post("/v1/fusions", json=BODY)
+
+    async def listed(**query: str) -> list[str]:
+        answer = await running.http.get("/v1/fusions", params=query)
+        return [item["model"] for item in answer.json()["items"]]
+
+    fitting = {"q": "DEM", "base": "small", "requested_by": "local", "concept": "ada/potter"}
+    assert await listed(**fitting) == ["demo"]
+    for name in fitting:
+        assert await listed(**{**fitting, name: "other"}) == [], name

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from center_steps import publish
+from center_steps import publish, publish_as
 from mos_center.domain.models import Submission
 from mos_center.service.center import Center
+from mos_center.service.fusion_requests import FusionRequest, WantedConcept
+from reports import small_report
 
 WEIGHTS = bytes(range(256)) * 5000
 FILES = {"README.md": b"# demo", "unet/model.safetensors": WEIGHTS}
@@ -90,3 +92,15 @@ async def test_paths_that_climb_out_are_not_found(running: Any) -> None:
     for path in ("..%2F..%2F..%2Fcenter.db", "%2e%2e/center.db", "/etc/passwd"):
         response = await running.http.get(f"/v1/models/demo/1/files/{path}")
         assert response.status_code == 404, path
+
+
+async def test_a_report_is_answered_as_it_was_published(running: Any, center: Center) -> None:
+    report = small_report({"ada/potter@1": 0.75})
+    wanted = FusionRequest("told", "small", [WantedConcept("ada/potter")])
+    publish_as(center, running.data, wanted, FILES, report)
+
+    answer = await running.http.get("/v1/models/told/latest/report")
+
+    assert answer.json() == report
+    assert (await running.http.get("/v1/models/demo/1/report")).json() == {}
+    assert (await running.http.get("/v1/models/told/2/report")).status_code == 404

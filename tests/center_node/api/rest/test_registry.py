@@ -120,11 +120,8 @@ async def test_lineage_goes_both_ways(running: Any) -> None:
         ("bob/cat", "bob", "approved", "private", ""),
     ]
     assert lineage["settings"]["solver"] == "closed-form"
-    assert (lineage["predecessor"], lineage["refusion_of"], lineage["refusions"]) == (
-        None,
-        None,
-        [],
-    )
+    related = ("predecessor", "successor", "refusion_of", "refusions")
+    assert [lineage[relation] for relation in related] == [None, None, None, []]
     assert [(item["model"], item["version"]) for item in versions["items"]] == [("demo", 1)]
     await answer(running, "GET", "/v1/models/demo/2/lineage", 404)
 

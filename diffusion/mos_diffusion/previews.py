@@ -1,16 +1,27 @@
-"""Sample pictures as one sheet, side by side."""
+"""Previews: what a concept's words look like, as one sheet of pictures side by side.
+
+A package's previews and a fused model's come of the same prompt and seeds, to be compared.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from mos_diffusion.base_model import BaseModel
-from mos_diffusion.sampling import sample
 from PIL import Image
 
+from mos_diffusion.base_model import BaseModel
+from mos_diffusion.sampling import sample
+
+PREVIEW_SEEDS = (1, 2, 3, 4)
+PREVIEW_STEPS = 20
 # Previews are for the eye: four of these stay far below what a package may hold.
 MAX_TILE = 256
+
+
+def preview_prompt(words: Sequence[str]) -> str:
+    """What is sampled to show a concept."""
+    return f"a photo of a {' '.join(words)}"
 
 
 def write_sheet(
@@ -20,7 +31,7 @@ def write_sheet(
     seeds: Sequence[int],
     resolution: int,
     *,
-    steps: int = 20,
+    steps: int = PREVIEW_STEPS,
 ) -> Path:
     """Sample the prompt once per seed, with no negative prompt; write them side by side as PNG."""
     pictures = sample(

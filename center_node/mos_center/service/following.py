@@ -14,12 +14,15 @@ HEARTBEAT_SECONDS = 10.0
 
 
 async def changes(
-    read: Callable[[], T], is_final: Callable[[T], bool], stopping: asyncio.Event
+    read: Callable[[], T],
+    is_final: Callable[[T], bool],
+    stopping: asyncio.Event,
+    slowest: float = SLOWEST_POLL_SECONDS,
 ) -> AsyncIterator[T | None]:
     """Yield the value at first and whenever it differs, until it is final or `stopping`.
 
     None is a heartbeat: nothing changed for some seconds. `read` runs in a thread, less and less
-    often while nothing changes.
+    often while nothing changes, up to `slowest` seconds apart.
     """
     last: T | None = None
     quiet, pause = 0.0, POLL_SECONDS
@@ -37,6 +40,6 @@ async def changes(
             await asyncio.wait_for(stopping.wait(), pause)
         except TimeoutError:
             quiet += pause
-            pause = min(1.2 * pause, SLOWEST_POLL_SECONDS)
+            pause = min(1.2 * pause, slowest)
         else:
             return
