@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,12 +16,13 @@ from grpc_health.v1 import health_pb2
 from mos_center.api.rate_limits import RateLimits
 from mos_center.api.rest.about import CenterInfo
 from mos_center.api.rest.gate import MAX_BODY_BYTES
-from mos_center.api.rights import ROUTE_RIGHTS, RPC_RIGHTS, Needs, Public
+from mos_center.api.rights import ROUTE_RIGHTS, RPC_RIGHTS
 from mos_center.api.rpc.edge import Edge
 from mos_center.api.rpc.server import start_rpc
 from mos_center.api.rpc.submissions import SubmissionsServicer
 from mos_center.domain.access import LOCAL, Role
 from mos_center.domain.queries import ConceptQuery
+from mos_center.domain.rights import Needs, Public
 from mos_center.domain.states import SubmissionState
 from mos_center.opening import OpenedData
 from mos_center.processes.listening import application
@@ -32,21 +32,13 @@ from mos_protocol.wire.v1.submissions_pb2_grpc import (
     add_SubmissionsServicer_to_server,
 )
 from rights_expectations import EXPECTED, HIDDEN, LISTS, RPC_EXPECTED, SHOWN, Case
-from rights_world import PEOPLE, World, make_world
+from rights_world import PEOPLE, World
 from starlette.routing import Mount, Route
 
 INFO = CenterInfo(version="", grpc="", worker=False)
 NOBODY = ("unknown", "expired", "revoked", "disabled")
 OWN_LOGIN = {"/", "/dashboard"}
 GUARDED = [(call, right) for call, right in ROUTE_RIGHTS.items() if isinstance(right, Needs)]
-
-
-@pytest.fixture(scope="session")
-def world(empty_data: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
-    folder = tmp_path_factory.mktemp("world")
-    shutil.copytree(empty_data, folder / "data")
-    (folder / "packages").mkdir()
-    return make_world(folder / "data", folder / "packages")
 
 
 @pytest.fixture
@@ -59,7 +51,7 @@ def data(world: World, tmp_path: Path) -> Iterator[OpenedData]:
 @asynccontextmanager
 async def answering(data: OpenedData) -> AsyncIterator[httpx.AsyncClient]:
     """The whole application, dashboard included, without a socket."""
-    app = application(data.center(), INFO, asyncio.Event())
+    app = application(data.center(), INFO, data.settings, asyncio.Event())
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         yield http
@@ -90,7 +82,7 @@ def dummy(template: str) -> str:
 
 
 def test_the_table_lists_exactly_the_routes_that_there_are(data: OpenedData) -> None:
-    app = application(data.center(), INFO, asyncio.Event())
+    app = application(data.center(), INFO, data.settings, asyncio.Event())
     found = {call for call in routes(app) if call[1] not in OWN_LOGIN}
 
     implied = {("HEAD", path) for method, path in ROUTE_RIGHTS if method == "GET"}
@@ -168,7 +160,7 @@ async def test_a_member_without_the_role_is_refused_by_every_route(
 async def test_a_route_that_the_table_does_not_list_does_not_exist(
     data: OpenedData, world: World
 ) -> None:
-    app = application(data.center(), INFO, asyncio.Event())
+    app = application(data.center(), INFO, data.settings, asyncio.Event())
     app.add_api_route("/v1/secret", lambda: "told", methods=["GET", "POST"])
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:

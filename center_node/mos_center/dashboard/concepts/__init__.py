@@ -1,0 +1,1 @@
+"""Concepts: the catalogue with its reviews, and the page of each version."""

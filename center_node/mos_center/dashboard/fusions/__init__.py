@@ -1,0 +1,1 @@
+"""Fusions: the queue, asking for one, and the page of each job."""

@@ -1,0 +1,1 @@
+"""Models: the catalogue, versions with lineage and quality, comparing two."""

@@ -1,0 +1,1 @@
+"""What admins watch: the audit log, and the health of the center."""
