@@ -36,6 +36,7 @@ PAGE_RIGHTS: dict[tuple[str, str], Right] = {
     ("GET", "/concepts/{owner}/{name}/{version}"): READ_CONCEPTS,
     ("GET", "/concepts/{owner}/{name}/{version}/models"): READ_MODELS,
     ("GET", "/concepts/{owner}/{name}/{version}/previews/{file}"): READ_CONCEPTS,
+    ("GET", "/concepts/{owner}/{name}/{version}/manifest.json"): READ_CONCEPTS,
     ("POST", "/concepts/{owner}/{name}/visibility"): WRITE_CONCEPTS,
     ("POST", "/concepts/{owner}/{name}/shares"): WRITE_CONCEPTS,
     ("GET", "/concepts/{owner}/{name}/{version}/withdraw"): WRITE_CONCEPTS,

@@ -95,20 +95,19 @@ class ConceptService:
             found = transaction.submissions.named(refs, viewer=caller.viewer)
         return {ref: item for ref, item in found.items() if item.state in CATALOGUED}
 
-    def overview(self, owner: str, name: str, *, caller: Caller) -> ConceptOverview:
+    def overview(
+        self, owner: str, name: str, *, caller: Caller, newest: int | None = None
+    ) -> ConceptOverview:
         """Return a concept over its versions; raises `NotFound`, also when it is hidden.
 
-        Whom it is shared with is for its owner and curators alone.
+        Whom it is shared with is for its owner and curators alone. newest: how many versions at
+        most; None: all.
         """
         with self._database.read() as transaction:
             concept = _find_record(transaction, owner, name, caller)
             knows = _sees_all(caller, owner)
             states = CATALOGUED if knows else SHOWN_TO_OTHERS
-            versions = tuple(
-                item
-                for item in transaction.submissions.of_concept(owner, name)
-                if item.state in states
-            )
+            versions = transaction.submissions.of_concept(owner, name, states=states, limit=newest)
         if not versions and not knows:
             raise _no_concept(f"{owner}/{name}")
         return ConceptOverview(concept, versions, concept.shares if knows else None)

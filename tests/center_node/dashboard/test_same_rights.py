@@ -25,6 +25,7 @@ SAME = {
     "GET /concepts/{owner}/{name}/{version}": f"GET {VERSION}",
     "GET /concepts/{owner}/{name}/{version}/models": f"GET {VERSION}/models",
     "GET /concepts/{owner}/{name}/{version}/previews/{file}": f"GET {VERSION}/files/{{path:path}}",
+    "GET /concepts/{owner}/{name}/{version}/manifest.json": f"GET {VERSION}",
     "POST /concepts/{owner}/{name}/visibility": f"PATCH {CONCEPT}",
     "POST /concepts/{owner}/{name}/shares": f"PUT {CONCEPT}/shares/{{member}}",
     "GET /concepts/{owner}/{name}/{version}/withdraw": f"POST {VERSION}/withdraw",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 from mos_protocol.errors import InvalidRequest, NotFound
-from mos_protocol.manifest import Manifest
+from mos_protocol.manifest import MANIFEST_FILE, Manifest
 from mos_protocol.names import Digest
 
 from mos_center.dashboard.concepts.curves import Curve
@@ -20,6 +20,9 @@ from mos_center.service.center import Center
 router = APIRouter()
 
 MODELS = 20
+VERSIONS = 12
+# Longer ones are for downloading.
+MAX_SHOWN_MANIFEST = 40_000
 PREVIEW_TITLES = (
     ("0.0", "Base model alone"),
     ("0.7", "At LoRA weight 0.7"),
@@ -32,7 +35,7 @@ def newest(
     request: Request, owner: Name, name: Name, center: CenterHere, visitor: VisitorHere
 ) -> Response:
     """Lead on to the newest version that the visitor may see."""
-    versions = center.concepts.overview(owner, name, caller=visitor.caller).versions
+    versions = center.concepts.overview(owner, name, caller=visitor.caller, newest=1).versions
     if not versions:
         return redirect(request, visitor, page_path("concepts") + f"?q={owner}/{name}")
     return redirect(request, visitor, page_path("concepts", owner, name, versions[0].version))
@@ -97,6 +100,20 @@ def preview(
     path = f"previews/{file}"
     entry = center.concepts.preview(owner, name, version, path, caller=visitor.caller)
     return picture(request, Digest(entry.sha256), width)
+
+
+@router.get("/concepts/{owner}/{name}/{version}/manifest.json")
+def manifest_file(
+    owner: Name, name: Name, version: Version, center: CenterHere, visitor: VisitorHere
+) -> Response:
+    """The manifest as it was sent, to keep."""
+    submission = center.concepts.get(owner, name, version, caller=visitor.caller)
+    file_name = f"{owner}-{name}-{version}-{MANIFEST_FILE}"
+    return Response(
+        submission.manifest.to_bytes(),
+        media_type="application/json",
+        headers={"Content-Disposition": f'attachment; filename="{file_name}"'},
+    )
 
 
 @router.post("/concepts/{owner}/{name}/visibility")
@@ -214,7 +231,9 @@ def _page(request: Request, center: Center, visitor: Visitor, submission: Submis
         "concept/page.html",
         visitor=visitor,
         submission=submission,
-        concept=center.concepts.overview(owner, name, caller=caller),
+        concept=center.concepts.overview(owner, name, caller=caller, newest=VERSIONS),
+        most_versions=VERSIONS,
+        manifest_text=_shown(submission.manifest),
         previews=_previews(submission),
         curve=Curve.of(submission.manifest.training.loss_curve)
         if submission.manifest.training
@@ -271,6 +290,12 @@ def _previews(submission: Submission) -> list[tuple[str, str]]:
 def _title(path: str) -> str:
     name = path.removeprefix("previews/").removesuffix(".png")
     return next((title for scale, title in PREVIEW_TITLES if scale in name), name)
+
+
+def _shown(manifest: Manifest) -> str:
+    """The manifest's text; "" when it would be most of the page."""
+    text = manifest.to_bytes().decode()
+    return text if len(text) <= MAX_SHOWN_MANIFEST else ""
 
 
 def _kinds(manifest: Manifest) -> list[tuple[str, int, int]]:

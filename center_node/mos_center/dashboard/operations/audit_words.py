@@ -10,6 +10,8 @@ from mos_center.dashboard.rendering import page_path
 from mos_center.domain.events import AuditEvent, Snapshot
 
 MOST_ITEMS = 8
+# The rest of a long reason stands where it was given.
+MOST_CHARACTERS = 300
 _THING, _MEMBER = "{}", "{member}"
 SENTENCES = {
     "alias.moved": "moved the alias {}",
@@ -138,4 +140,5 @@ def _text(value: object) -> str:
         shown = ", ".join(_text(one) for one in value[:MOST_ITEMS])
         more = len(value) - MOST_ITEMS
         return f"{shown} and {more} more" if more > 0 else shown
-    return str(value)
+    text = str(value)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…"

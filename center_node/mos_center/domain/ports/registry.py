@@ -114,8 +114,10 @@ class Submissions(Protocol):
         `viewer` sees its own, and what others show once it was approved; None sees everything.
         """
 
-    def of_concept(self, owner: str, name: str) -> tuple[Submission, ...]:
-        """All of one concept, newest first."""
+    def of_concept(
+        self, owner: str, name: str, *, states: Iterable[SubmissionState], limit: int | None = None
+    ) -> tuple[Submission, ...]:
+        """Those of one concept in these states, newest first."""
 
 
 class Concepts(Protocol):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from mos_protocol.manifest import parse_manifest
+from mos_protocol.manifest import Manifest, parse_manifest
 from mos_protocol.names import ConceptRef, Digest
 from sqlalchemy import (
     ColumnElement,
@@ -202,11 +203,18 @@ class SqlSubmissions:
         rows = self._connection.execute(select(submissions).where(shown).order_by(*order))
         return tuple(_submission(row) for row in rows)
 
-    def of_concept(self, owner: str, name: str) -> tuple[Submission, ...]:
+    def of_concept(
+        self, owner: str, name: str, *, states: Iterable[SubmissionState], limit: int | None = None
+    ) -> tuple[Submission, ...]:
         rows = self._connection.execute(
             select(submissions)
-            .where(submissions.c.owner == owner, submissions.c.name == name)
+            .where(
+                submissions.c.owner == owner,
+                submissions.c.name == name,
+                submissions.c.state.in_(sorted(states)),
+            )
             .order_by(submissions.c.version.desc(), submissions.c.id.desc())
+            .limit(limit)
         )
         return tuple(_submission(row) for row in rows)
 
@@ -261,10 +269,16 @@ def _conditions(query: ConceptQuery) -> list[ColumnElement[bool]]:
     return found
 
 
+@lru_cache(512)
+def _manifest(text: str) -> Manifest:
+    """Lists read the same manifests again and again, and none ever changes."""
+    return parse_manifest(text.encode())
+
+
 def _submission(row: Row[*tuple[Any, ...]]) -> Submission:
     return Submission(
         id=row.id,
-        manifest=parse_manifest(row.manifest.encode()),
+        manifest=_manifest(row.manifest),
         manifest_digest=Digest(row.manifest_digest),
         base=row.base,
         state=SubmissionState(row.state),

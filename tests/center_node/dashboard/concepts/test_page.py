@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from center_steps import fuse, send_files, submit_folder
 from concept_packages import edit_manifest, write_package
 from dashboard_steps import MARKUP, log_in, review_by_hand, send
 from mos_center.domain.access import LOCAL, Role, Visibility
-from mos_center.domain.models import BaseRecord, Submission
+from mos_center.domain.ids import new_id
+from mos_center.domain.models import BaseRecord, ConceptRecord, Submission
 from mos_center.domain.states import SubmissionState
 from mos_center.service.center import Center
+from mos_protocol.manifest import parse_manifest
 
 POTTER = "/dashboard/concepts/ada/potter/1"
 
@@ -187,3 +190,59 @@ async def test_markup_in_a_package_stays_text(
         assert page.status_code == 200
         assert "<script>" not in page.text
         assert "&lt;script&gt;" in page.text
+
+
+async def test_a_page_of_the_longest_manifest_stays_light(
+    browser: httpx.AsyncClient, running: Any, base: BaseRecord, tmp_path: Path
+) -> None:
+    folder = write_package(tmp_path / "long", base.layer_map)
+    texts = dict.fromkeys(("licence", "consent", "description"), "<&>" * 666)
+    file = {"size": 1 << 36, "sha256": "ab" * 32}
+    names = [
+        {"path": f"moments/{'m' * 76}{number:04}.safetensors", **file} for number in range(250)
+    ]
+
+    def lengthen(manifest: dict[str, Any]) -> None:
+        manifest.update(texts)
+        manifest["files"] += names
+        manifest["training"]["loss_curve"] = [1 / 3 + number / 7 for number in range(512)]
+
+    edit_manifest(folder, lengthen)
+    manifest = parse_manifest((folder / "manifest.json").read_bytes())
+    with running.data.database.write() as transaction:
+        transaction.concepts.add(
+            ConceptRecord("ada", "potter", Visibility.PUBLIC, datetime.now(UTC))
+        )
+        transaction.submissions.add(
+            Submission(
+                id=new_id(),
+                manifest=manifest,
+                manifest_digest=manifest.digest(),
+                base="small",
+                state=SubmissionState.APPROVED,
+                created_at=datetime.now(UTC),
+                submitted_by="ada",
+                version=1,
+            )
+        )
+
+    page = await browser.get(POTTER)
+    file = await browser.get(f"{POTTER}/manifest.json")
+
+    assert page.status_code == 200
+    assert len(page.content) < 200_000
+    assert file.content == manifest.to_bytes()
+    assert "attachment" in file.headers["content-disposition"]
+
+
+async def test_a_concept_with_many_versions_shows_the_newest(
+    browser: httpx.AsyncClient, submit: Callable[..., Submission]
+) -> None:
+    for _ in range(14):
+        submit()
+
+    page = await browser.get("/dashboard/concepts/ada/potter/14")
+
+    assert "@13</a>" in page.text
+    assert "@2</a>" not in page.text
+    assert "All its versions" in page.text
