@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mos_center.dashboard import assets, login, overview
 from mos_center.dashboard.concepts import catalogue as concepts
+from mos_center.dashboard.concepts import changes as concept_changes
 from mos_center.dashboard.concepts import page as concept
 from mos_center.dashboard.formatting import link
 from mos_center.dashboard.fusions import page as fusion
@@ -40,6 +41,7 @@ NOUNS = (
     overview,
     concepts,
     concept,
+    concept_changes,
     fusions,
     fusion_request,
     fusion,

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
-from mos_protocol.errors import InvalidRequest, NotFound
 from mos_protocol.manifest import MANIFEST_FILE, Manifest
 from mos_protocol.names import Digest
 
+from mos_center.dashboard.concepts.address import (
+    AddressHere,
+    may_withdraw,
+    models_with,
+    sees_models,
+)
 from mos_center.dashboard.concepts.curves import Curve
-from mos_center.dashboard.listing import Key, Listing, Name, Version, listed
+from mos_center.dashboard.listing import Key, Name
 from mos_center.dashboard.pictures import Width, picture
-from mos_center.dashboard.rendering import Told, is_fragment, page_path, redirect, render
-from mos_center.dashboard.visitor import CenterHere, SignedFields, Visitor, VisitorHere
+from mos_center.dashboard.rendering import is_fragment, page_path, redirect, render
+from mos_center.dashboard.visitor import CenterHere, Visitor, VisitorHere
 from mos_center.domain.access import Visibility
-from mos_center.domain.models import ModelVersion, Submission
+from mos_center.domain.models import Submission
 from mos_center.domain.states import CATALOGUED, SubmissionState
 from mos_center.service.center import Center
 
 router = APIRouter()
 
-MODELS = 20
 VERSIONS = 12
 # Longer ones are for downloading.
 MAX_SHOWN_MANIFEST = 40_000
@@ -43,15 +47,10 @@ def newest(
 
 @router.get("/concepts/{owner}/{name}/{version}")
 def concept_page(
-    request: Request,
-    owner: Name,
-    name: Name,
-    version: Version,
-    center: CenterHere,
-    visitor: VisitorHere,
+    request: Request, at: AddressHere, center: CenterHere, visitor: VisitorHere
 ) -> Response:
     """All about one version."""
-    submission = center.concepts.get(owner, name, version, caller=visitor.caller)
+    submission = center.concepts.get(*at, caller=visitor.caller)
     return _page(request, center, visitor, submission)
 
 
@@ -69,18 +68,16 @@ def submission_page(
 
 
 @router.get("/concepts/{owner}/{name}/{version}/models")
-def models_with(
+def models_page(
     request: Request,
-    owner: Name,
-    name: Name,
-    version: Version,
+    at: AddressHere,
     center: CenterHere,
     visitor: VisitorHere,
     after: Key = "",
 ) -> Response:
     """The model versions that contain it, more of them."""
-    submission = center.concepts.get(owner, name, version, caller=visitor.caller)
-    found = _models(center, visitor, submission, after)
+    submission = center.concepts.get(*at, caller=visitor.caller)
+    found = models_with(center, visitor, submission, after)
     template = "concept/_models.html" if is_fragment(request) else "concept/models.html"
     return render(request, template, visitor=visitor, submission=submission, models=found)
 
@@ -88,9 +85,7 @@ def models_with(
 @router.get("/concepts/{owner}/{name}/{version}/previews/{file}")
 def preview(
     request: Request,
-    owner: Name,
-    name: Name,
-    version: Version,
+    at: AddressHere,
     file: Name,
     center: CenterHere,
     visitor: VisitorHere,
@@ -98,127 +93,20 @@ def preview(
 ) -> Response:
     """A preview picture."""
     path = f"previews/{file}"
-    entry = center.concepts.preview(owner, name, version, path, caller=visitor.caller)
+    entry = center.concepts.preview(*at, path, caller=visitor.caller)
     return picture(request, Digest(entry.sha256), width)
 
 
 @router.get("/concepts/{owner}/{name}/{version}/manifest.json")
-def manifest_file(
-    owner: Name, name: Name, version: Version, center: CenterHere, visitor: VisitorHere
-) -> Response:
+def manifest_file(at: AddressHere, center: CenterHere, visitor: VisitorHere) -> Response:
     """The manifest as it was sent, to keep."""
-    submission = center.concepts.get(owner, name, version, caller=visitor.caller)
-    file_name = f"{owner}-{name}-{version}-{MANIFEST_FILE}"
+    submission = center.concepts.get(*at, caller=visitor.caller)
+    file_name = f"{at.owner}-{at.name}-{at.version}-{MANIFEST_FILE}"
     return Response(
         submission.manifest.to_bytes(),
         media_type="application/json",
         headers={"Content-Disposition": f'attachment; filename="{file_name}"'},
     )
-
-
-@router.post("/concepts/{owner}/{name}/visibility")
-def change_visibility(
-    request: Request,
-    owner: Name,
-    name: Name,
-    center: CenterHere,
-    visitor: VisitorHere,
-    fields: SignedFields,
-) -> Response:
-    """Change who sees the concept."""
-    wanted = fields.text("visibility")
-    if wanted not in {one.value for one in Visibility}:
-        raise InvalidRequest(
-            f"There is no visibility {wanted!r}.", hint=f"Choose {', '.join(Visibility)}."
-        )
-    center.concepts.show(owner, name, Visibility(wanted), caller=visitor.caller)
-    told = Told(f"{owner}/{name} is {wanted} now, and so are models made of it as far as it goes.")
-    return redirect(request, visitor, page_path("concepts", owner, name), told)
-
-
-@router.post("/concepts/{owner}/{name}/shares")
-def change_shares(
-    request: Request,
-    owner: Name,
-    name: Name,
-    center: CenterHere,
-    visitor: VisitorHere,
-    fields: SignedFields,
-) -> Response:
-    """Share the concept with a member, or take that back."""
-    member = fields.text("member", most=63)
-    if fields.has("remove"):
-        center.concepts.unshare(owner, name, member, caller=visitor.caller)
-        told = Told(f"{member} does not see {owner}/{name} any more, unless it is public.")
-    else:
-        center.concepts.share(owner, name, member, caller=visitor.caller)
-        told = Told(f"{member} sees {owner}/{name} while it is shared.")
-    return redirect(request, visitor, page_path("concepts", owner, name), told)
-
-
-@router.get("/concepts/{owner}/{name}/{version}/withdraw")
-def withdrawal_page(
-    request: Request,
-    owner: Name,
-    name: Name,
-    version: Version,
-    center: CenterHere,
-    visitor: VisitorHere,
-) -> Response:
-    """What a withdrawal would do, before it is done."""
-    submission = center.concepts.get(owner, name, version, caller=visitor.caller)
-    if not _may_withdraw(visitor, submission):
-        raise NotFound(
-            f"{submission.concept}@{version} is not yours to withdraw.",
-            hint="Its owner or a curator can.",
-        )
-    return render(
-        request,
-        "concept/withdraw.html",
-        visitor=visitor,
-        submission=submission,
-        models=_models(center, visitor, submission, "") if _sees_models(visitor) else None,
-        policy=request.app.state.settings.withdrawal.value,
-    )
-
-
-@router.post("/concepts/{owner}/{name}/{version}/withdraw")
-def withdraw(
-    request: Request,
-    owner: Name,
-    name: Name,
-    version: Version,
-    center: CenterHere,
-    visitor: VisitorHere,
-    fields: SignedFields,
-) -> Response:
-    """Take the version back."""
-    reason = fields.text("reason")
-    if not reason:
-        raise InvalidRequest(
-            "A withdrawal needs a reason.", hint="Whoever uses a model with the concept reads it."
-        )
-    done = center.withdrawal.withdraw(owner, name, version, reason, caller=visitor.caller)
-    told = f"{owner}/{name}@{version} is withdrawn; it is in {len(done.affected)} model versions"
-    if done.ended_fusions:
-        told += f", and {len(done.ended_fusions)} unfinished fusions with it ended"
-    return redirect(request, visitor, page_path("concepts", owner, name, version), Told(f"{told}."))
-
-
-@router.post("/concepts/{owner}/{name}/{version}/audit")
-def request_audit(
-    request: Request,
-    owner: Name,
-    name: Name,
-    version: Version,
-    center: CenterHere,
-    visitor: VisitorHere,
-    fields: SignedFields,
-) -> Response:
-    """Have the concept's statistics recorded again and compared."""
-    center.concept_audits.request(owner, name, version, caller=visitor.caller)
-    told = Told("A worker records the concept's statistics again; the result appears here.")
-    return redirect(request, visitor, page_path("concepts", owner, name, version), told)
 
 
 def _page(request: Request, center: Center, visitor: Visitor, submission: Submission) -> Response:
@@ -238,45 +126,16 @@ def _page(request: Request, center: Center, visitor: Visitor, submission: Submis
         curve=Curve.of(submission.manifest.training.loss_curve)
         if submission.manifest.training
         else None,
-        models=_models(center, visitor, submission, "")
-        if is_listed and _sees_models(visitor)
+        models=models_with(center, visitor, submission)
+        if is_listed and sees_models(visitor)
         else None,
         audits=center.concept_audits.of(owner, name, version, caller=caller)
         if has_audits
         else None,
         is_mine=caller.owns(owner) and visitor.may("POST", "/concepts/{owner}/{name}/visibility"),
-        may_withdraw=is_listed and _may_withdraw(visitor, submission),
+        may_withdraw=is_listed and may_withdraw(visitor, submission),
         visibilities=[one.value for one in Visibility],
         kinds=_kinds(submission.manifest),
-    )
-
-
-def _sees_models(visitor: Visitor) -> bool:
-    return visitor.may("GET", "/concepts/{owner}/{name}/{version}/models")
-
-
-def _may_withdraw(visitor: Visitor, submission: Submission) -> bool:
-    return (
-        submission.state in (SubmissionState.APPROVED, SubmissionState.PENDING_REVIEW)
-        and visitor.caller.viewer in (None, submission.owner)
-        and visitor.may("POST", "/concepts/{owner}/{name}/{version}/withdraw")
-    )
-
-
-def _models(
-    center: Center, visitor: Visitor, submission: Submission, after: str
-) -> Listing[ModelVersion]:
-    return listed(
-        lambda limit: center.lineage.versions_with(
-            submission.owner,
-            submission.name,
-            submission.version or 0,
-            caller=visitor.caller,
-            before=after or None,
-            limit=limit,
-        ),
-        lambda version: version.fusion_id,
-        MODELS,
     )
 
 

@@ -138,7 +138,7 @@ async def test_a_withdrawal_says_first_what_it_does_and_then_does_it(
     assert "demo" in asked.text
     assert "tombstoned" in asked.text
     assert nothing.status_code == 422
-    assert "it is in 1 model versions" in done.text
+    assert "it is in 1 model version." in done.text
     assert "Fuse again without it" in done.text
     found = center.concepts.get("ada", "potter", 1, caller=LOCAL)
     assert (found.state, found.reason) == (SubmissionState.WITHDRAWN, "asked to")

@@ -280,3 +280,12 @@ def test_differences_are_short_and_say_each_thing_once() -> None:
 
     assert told.after.endswith("ada/c-7@1 and 12 more")
     assert (trusted.name, trusted.before, trusted.after) == ("trusted", "yes", "no")
+
+
+def test_a_long_reason_is_cut_short() -> None:
+    event = AuditEvent("rita", "submission.rejected", "submission/x", after={"reason": "no " * 600})
+
+    (difference,) = worded(event).differences
+
+    assert difference.after.startswith("no no")
+    assert len(difference.after) < 350
