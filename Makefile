@@ -9,10 +9,10 @@ export HF_HUB_OFFLINE  ?= 1
 export TRANSFORMERS_VERBOSITY ?= error
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench chaos format proto clean
+.PHONY: help install demo test check bench chaos screenshots format proto clean
 
 help: ## List what can be done here
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 install: $(BIN)/.installed ## Create .venv and install everything into it
 
@@ -39,6 +39,9 @@ bench: install ## Measure fusion at full size and write benchmarks/RESULTS.md (a
 
 chaos: install ## Kill parts of a running hub 100 times, check what is left, write docs/chaos.md
 	$(BIN)/python tests/chaos/run.py --faults 100 --page docs/chaos.md
+
+screenshots: install ## Take the pictures of docs/dashboard.md (needs chromium; the first time a quarter of an hour)
+	$(BIN)/python examples/screenshots/run.py
 
 format: install ## Format the code and apply safe fixes
 	$(BIN)/ruff check --fix .

@@ -31,6 +31,7 @@ BENCHMARKS: Mapping[str, Sequence[str]] = {
     "moments": ("moments.py",),
     "recording": ("recording.py",),
     "load": ("load.py",),
+    "dashboard": ("dashboard.py",),
 }
 EVERYTHING = tuple(name for name in BENCHMARKS if name != "fuse_sdxl")
 _MARK = re.compile(r"^<!-- (\w+) -->\n", re.MULTILINE)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,22 +38,29 @@ def run(program: str, *arguments: str | Path) -> str:
     return done.stdout
 
 
-def start(program: str, *arguments: str | Path) -> subprocess.Popen[bytes]:
-    """Start a command and leave it running."""
+def start(
+    program: str, *arguments: str | Path, settings: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a command and leave it running; `settings` go into its environment."""
     return subprocess.Popen(
         [BIN / program, *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(settings or {}),
     )
 
 
 @contextmanager
-def serving(data: Path) -> Iterator[RunningCenter]:
-    """A center that serves `data` on free ports; ended by SIGTERM unless the test killed it."""
+def serving(data: Path, **settings: str) -> Iterator[RunningCenter]:
+    """A center that serves `data` on free ports; ended by SIGTERM unless the test killed it.
+
+    `settings` are given to it as `MOS_…`.
+    """
     told = data / "serving.json"
     told.unlink(missing_ok=True)
-    process = start("mos-center", "serve", "--data", data, "--port", "0", "--grpc-port", "0")
+    command = ("serve", "--data", data, "--port", "0", "--grpc-port", "0")
+    told_to_it = {f"MOS_{name.upper()}": value for name, value in settings.items()}
+    process = start("mos-center", *command, settings=told_to_it)
     try:
         yield RunningCenter(process, _address(process, told))
     finally:
