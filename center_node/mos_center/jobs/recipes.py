@@ -68,5 +68,6 @@ def _opened(blobs: BlobStore, digest: Digest, name: str) -> Iterator[Path]:
         try:
             path = held.enter_context(blobs.local_path(digest))
         except NotFound as error:
-            raise NotFound(f"{name} is not in the store any more.", hint=error.hint) from error
+            message = f"{name} is not in the store any more (blob {digest[:12]}…)."
+            raise NotFound(message, hint=error.hint) from error
         yield path

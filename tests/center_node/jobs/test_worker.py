@@ -228,7 +228,8 @@ def test_a_missing_file_fails_the_fusion_and_the_next_one_still_runs(center, tin
     second = center.run("second")
 
     assert first["error"][0] == "not_found"
-    assert digest[:12] in first["error"][1]
+    told = "moments/unet.mid_block.safetensors of ada/c0@1 is not in the store any more"
+    assert first["error"][1] == f"{told} (blob {digest[:12]}…)."
     assert second["state"] == "published"
     assert list(center.work.iterdir()) == []
 
