@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 DISTRIBUTION = "mos-federation"
-ENGINE = {"torch", "diffusers", "transformers", "peft", "accelerate", "matplotlib", "PIL"}
+ENGINE = {"torch", "diffusers", "transformers", "peft", "accelerate", "matplotlib"}
 # Refuses modules as if they were not installed, then runs mos-center.
 PROGRAM = """
 import json, sys
