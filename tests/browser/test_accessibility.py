@@ -1,4 +1,4 @@
-"""Every page is read by axe, in light and dark, as members of every role see it."""
+"""Every page is read by axe as members of every role see it; its colours in dark too."""
 
 from __future__ import annotations
 
