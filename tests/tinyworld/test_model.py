@@ -11,6 +11,7 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 from tinyworld import CONCEPTS, draw_scene
 from tinyworld.backgrounds import BACKGROUNDS
+from tinyworld.concepts import Kind, Split
 from tinyworld.paint import PATTERNS
 from tinyworld.palette import NAMED
 from tinyworld.shapes import SHAPES
@@ -122,3 +123,23 @@ def test_the_evaluation_model_ranks_captions(clip_folder: Path) -> None:
     with torch.no_grad():
         scores = model(**batch).logits_per_image
     assert (scores.argmax(1) == torch.arange(16)).float().mean() > 0.6
+
+
+def test_the_evaluation_model_recognises_concepts_that_it_never_saw(clip_folder: Path) -> None:
+    model = CLIPModel.from_pretrained(clip_folder, dtype=torch.float32).eval()
+    processor = CLIPProcessor.from_pretrained(clip_folder)
+    names = [name for name, concept in CONCEPTS.items() if concept.kind is Kind.OBJECT]
+
+    def embedded(name: str, split: Split) -> torch.Tensor:
+        pictures = [CONCEPTS[name].draw(split, index).image for index in range(8)]
+        batch = processor(images=pictures, return_tensors="pt")
+        with torch.no_grad():
+            found = model.get_image_features(**batch)
+        return torch.nn.functional.normalize(getattr(found, "pooler_output", found), dim=-1)
+
+    known = torch.stack([embedded(name, Split.TUNE).mean(0) for name in names])
+    right = [
+        (embedded(name, Split.HELD_OUT) @ known.T).argmax(1) == index
+        for index, name in enumerate(names)
+    ]
+    assert torch.stack(right).float().mean() > 0.95

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import sys
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tinyworld.scene import draw_scene
+from PIL import Image
+from tinyworld.scene import draw_pair, draw_scene
 
 
 def render(first: int, count: int, processes: int = 2) -> tuple[torch.Tensor, list[str]]:
@@ -22,9 +25,49 @@ def render(first: int, count: int, processes: int = 2) -> tuple[torch.Tensor, li
     return pictures.permute(0, 3, 1, 2).contiguous(), [caption for _, caption in drawn]
 
 
+@dataclass(frozen=True)
+class PairedScenes:
+    """Two scenes of each of N objects: pictures (2, N, 3, 64, 64) uint8 and captions (2, N).
+
+    `close` are the same pictures cut to a square around the object.
+    """
+
+    whole: torch.Tensor
+    close: torch.Tensor
+    captions: tuple[list[str], list[str]]
+
+
+def render_pairs(first: int, count: int, processes: int = 2) -> PairedScenes:
+    """Pairs first … first+count-1."""
+    with get_context("fork").Pool(processes) as pool:
+        drawn = pool.map(_draw_pair, range(first, first + count), chunksize=200)
+    stacked = torch.from_numpy(np.stack([pictures for pictures, _ in drawn]))
+    whole, close = stacked.permute(1, 2, 0, 5, 3, 4).contiguous()
+    one, other = zip(*(captions for _, captions in drawn), strict=True)
+    return PairedScenes(whole, close, (list(one), list(other)))
+
+
 def _draw(seed: int) -> tuple[np.ndarray, str]:
     scene = draw_scene(seed)
     return np.asarray(scene.image), scene.caption
+
+
+def _draw_pair(seed: int) -> tuple[np.ndarray, tuple[str, str]]:
+    """Pictures (2 views, 2 scenes, 64, 64, 3): whole and close; and the two captions."""
+    scenes = draw_pair(seed)
+    rng = random.Random(f"close-{seed}")
+    whole = [np.asarray(scene.image) for scene in scenes]
+    close = [np.asarray(close_view(s.image, s.masks[0], rng.uniform(1.0, 1.5))) for s in scenes]
+    return np.stack([np.stack(whole), np.stack(close)]), (scenes[0].caption, scenes[1].caption)
+
+
+def close_view(picture: Image.Image, mask: Image.Image, margin: float) -> Image.Image:
+    """The square around the mask, `margin` times as wide as it, as large as the picture."""
+    left, top, right, bottom = mask.getbbox() or (0, 0, *mask.size)
+    reach = max(right - left, bottom - top) * margin / 2
+    x, y = (left + right) / 2, (top + bottom) / 2
+    box = (x - reach, y - reach, x + reach, y + reach)
+    return picture.transform(picture.size, Image.Transform.EXTENT, box, Image.Resampling.BILINEAR)
 
 
 def to_signed(pictures: torch.Tensor) -> torch.Tensor:

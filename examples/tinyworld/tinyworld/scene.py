@@ -47,6 +47,29 @@ def draw_scene(seed: int) -> Scene:
     return Scene(canvas.reduce(SCALE), caption, tuple(masks))
 
 
+def draw_pair(seed: int) -> tuple[Scene, Scene]:
+    """One random object, half of the time a fancy one, in two scenes; its mask is their first."""
+    rng = random.Random(f"pair-{seed}")
+    subject, design = _random_object(rng, fancy=0.5)
+    return _scene_with(subject, design, rng), _scene_with(subject, design, rng)
+
+
+def _scene_with(subject: Subject, design: Design, rng: random.Random) -> Scene:
+    """The object alone or beside another one, left or right of it."""
+    place = rng.choice(list(BACKGROUNDS))
+    canvas = Image.new("RGB", (CANVAS, CANVAS))
+    BACKGROUNDS[place](canvas, rng)
+    poses = pair_poses(rng) if rng.random() < PAIR else [single_pose(rng)]
+    own = rng.randrange(len(poses))
+    subjects, masks = [], []
+    for number, pose in enumerate(poses):
+        here, look = (subject, design) if number == own else _random_object(rng)
+        masks.append(paint_object(canvas, here.kind, look, pose).reduce(SCALE))
+        subjects.append(here)
+    masks.insert(0, masks.pop(own))
+    return Scene(canvas.reduce(SCALE), captions.describe(subjects, place, rng), tuple(masks))
+
+
 def single_pose(rng: random.Random) -> Pose:
     """One object: 45 to 70 % of the frame's height, somewhere near the middle."""
     size = rng.uniform(0.235, 0.345) * CANVAS
@@ -66,9 +89,9 @@ def pair_poses(rng: random.Random) -> list[Pose]:
     return poses
 
 
-def _random_object(rng: random.Random) -> tuple[Subject, Design]:
+def _random_object(rng: random.Random, fancy: float = FANCY) -> tuple[Subject, Design]:
     kind = rng.choice(list(SHAPES))
-    if rng.random() < FANCY:
+    if rng.random() < fancy:
         return Subject(kind, None, "fancy"), _fancy_design(kind, rng)
     colour = rng.choice(list(NAMED))
     pattern = rng.choice(PATTERNS) if rng.random() < 0.65 else "plain"
