@@ -3,6 +3,7 @@
     python benchmarks/run.py                     everything, at full size
     python benchmarks/run.py --only fuse         one of them; the others stay as measured before
     python benchmarks/run.py --only fuse_sdxl    Stable Diffusion XL, which is not in everything
+    python benchmarks/run.py --only protect      tuning on protected pictures, which isn't either
     python benchmarks/run.py --quick             everything at a tiny size, to see that it runs
 
 Each runs in a process of its own. What it measured is kept in the work folder as JSON and text.
@@ -32,10 +33,13 @@ BENCHMARKS: Mapping[str, Sequence[str]] = {
     "recording": ("recording.py",),
     "load": ("load.py",),
     "dashboard": ("dashboard.py",),
+    "protect": ("protect.py",),
+    "watermark": ("watermark.py",),
 }
-EVERYTHING = tuple(name for name in BENCHMARKS if name != "fuse_sdxl")
+ON_THEIR_OWN = ("fuse_sdxl", "protect")
+EVERYTHING = tuple(name for name in BENCHMARKS if name not in ON_THEIR_OWN)
 _MARK = re.compile(r"^<!-- (\w+) -->\n", re.MULTILINE)
-_WITH_FILES = ("fuse.py", "scaling.py")
+_WITH_FILES = ("fuse.py", "scaling.py", "protect.py")
 RESULTS = HERE / "RESULTS.md"
 
 

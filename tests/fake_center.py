@@ -42,6 +42,21 @@ ME = {
 MEMBER = {"name": "ada", "role": "admin", "trusted": True, "created_at": WHEN}
 
 
+def _composition(body: dict) -> dict:
+    """What is answered to a request for a composition."""
+    scene = body.get("scene") or {"prompt": "as its text says"}
+    return {
+        "id": "c1",
+        "model": body["model"],
+        "version": body["version"] or 1,
+        "scene": scene,
+        "seeds": [7, 8],
+        "state": "queued",
+        "pictures": [],
+        "created_at": WHEN,
+    }
+
+
 @dataclass
 class FakeCenter:
     """Contents, faults to come, and what was received."""
@@ -55,6 +70,12 @@ class FakeCenter:
     models: dict[str, list[dict]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     fusion_steps: list[dict] = field(default_factory=list)
+    marks: dict[str, dict] = field(default_factory=dict)
+    compositions: dict[str, dict] = field(default_factory=dict)
+    composition_steps: list[dict] = field(default_factory=list)
+    composition_pictures: dict[int, bytes] = field(default_factory=dict)
+    evaluations: dict[str, dict] = field(default_factory=dict)
+    evaluation_steps: list[dict] = field(default_factory=list)
     me: dict = field(default_factory=lambda: dict(ME))
     tokens: list[dict] = field(default_factory=list)
     join_tokens: dict[str, str] = field(default_factory=dict)
@@ -328,6 +349,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._problem(401, "unauthenticated", "No valid token came.", "Ask for one.")
         elif match := re.fullmatch(r"/v1/models/([^/]+)/(\w+)/files/(.+)", path):
             self._file(*match.groups())
+        elif match := re.fullmatch(r"/v1/compositions/c1/pictures/(\d)", path):
+            self._send(200, fake.composition_pictures[int(match[1])], "image/png")
         elif match := re.fullmatch(r"/v1/fusions/([^/]+)/events", path):
             self._events(match[1])
         elif match := re.fullmatch(r"/v1/bases/tiny/prior/(.+)", path):
@@ -391,6 +414,19 @@ class _Handler(BaseHTTPRequestHandler):
         elif match := re.fullmatch(r"/v1/models/(.+)/(.+)/refusion", path):
             again = {"model": match[1], "base": "tiny", "solver": "lbfgs", "concepts": []}
             self._json(202, self._new_fusion(again))
+        elif path == "/v1/compositions":
+            fake.compositions["c1"] = _composition(body)
+            self._json(202, fake.compositions["c1"])
+        elif match := re.fullmatch(r"/v1/compositions/(.+)/cancel", path):
+            fake.compositions[match[1]]["state"] = "cancelled"
+            self._json(200, fake.compositions[match[1]])
+        elif match := re.fullmatch(r"/v1/models/(.+)/(.+)/evaluations", path):
+            found = {"id": "e1", "model": match[1], "version": 1, "seeds": 2, "state": "queued"}
+            fake.evaluations["e1"] = {**found, "created_at": WHEN, **(body or {})}
+            self._json(202, fake.evaluations["e1"])
+        elif match := re.fullmatch(r"/v1/evaluations/(.+)/cancel", path):
+            fake.evaluations[match[1]]["state"] = "cancelled"
+            self._json(200, fake.evaluations[match[1]])
         elif match := re.fullmatch(r"/v1/fusions/(.+)/retry", path):
             fake.fusions[match[1]]["state"] = "queued"
             self._json(202, fake.fusions[match[1]])
@@ -453,6 +489,7 @@ class _Handler(BaseHTTPRequestHandler):
             },
             "/v1/fusions": {"items": list(fake.fusions.values()), "next_cursor": None},
             "/v1/tokens": {"items": fake.tokens, "next_cursor": None},
+            **{f"/v1/marks/{mark}": found for mark, found in fake.marks.items()},
             "/v1/members": {"items": [MEMBER], "next_cursor": None},
             "/v1/me": fake.me,
         }
@@ -466,6 +503,20 @@ class _Handler(BaseHTTPRequestHandler):
         if match := re.fullmatch(r"/v1/fusions/([^/]+)/cancel", path):
             fake.fusions[match[1]]["state"] = "cancelled"
             return fake.fusions[match[1]]
+        if match := re.fullmatch(r"/v1/compositions/([^/]+)", path):
+            composition = fake.compositions.get(match[1])
+            if composition and fake.composition_steps:
+                composition.update(fake.composition_steps.pop(0))
+            return composition
+        if path == "/v1/compositions":
+            return {"items": list(fake.compositions.values()), "next_cursor": None}
+        if match := re.fullmatch(r"/v1/evaluations/([^/]+)", path):
+            evaluation = fake.evaluations.get(match[1])
+            if evaluation and fake.evaluation_steps:
+                evaluation.update(fake.evaluation_steps.pop(0))
+            return evaluation
+        if re.fullmatch(r"/v1/models/(.+)/(.+)/evaluations", path):
+            return {"items": list(fake.evaluations.values()), "next_cursor": None}
         if path == "/v1/submissions":
             found = [_submission(item) for item in fake.submissions.values()]
             items = [item for item in found if query.get("state", item["state"]) == item["state"]]
@@ -526,7 +577,7 @@ class _Handler(BaseHTTPRequestHandler):
             "model": request["model"],
             "base": request["base"],
             "concepts": [self._resolved(item) for item in request["concepts"]],
-            "solver": request["solver"],
+            "solver": request.get("solver", "closed-form"),
             "prior_weight": request.get("prior_weight", 0.0),
             "ridge": request.get("ridge"),
             "lbfgs_steps": request.get("lbfgs_steps"),

@@ -23,7 +23,7 @@ SINGLE_TOKEN_WORDS = (
 
 def write_tiny_base(folder: Path, seed: int = 0) -> Path:
     """Write the folder and return it; the same seed gives the same weights."""
-    tokenizer = _tokenizer()
+    tokenizer = tiny_tokenizer()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         pipeline = StableDiffusionPipeline(
@@ -90,7 +90,7 @@ def _text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     )
 
 
-def _tokenizer() -> CLIPTokenizer:
+def tiny_tokenizer() -> CLIPTokenizer:
     """Byte-pair encoding over all bytes, with merges that make a few words single tokens."""
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     characters = [chr(byte) for byte in shown] + [chr(256 + i) for i in range(256 - len(shown))]

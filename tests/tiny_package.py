@@ -24,12 +24,14 @@ from mos_protocol.manifest import (
     listed_files,
     parse_manifest,
 )
+from mos_protocol.methods import METHODS, Method
 from mos_protocol.moments import MOMENTS_FORMAT, moments_path
 from mos_protocol.tensors import concept_shapes
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 WORDS = ("<ball1>", "<ball2>")
 RANK = 2
+KEYS_AND_VALUES = (".attn2.to_k", ".attn2.to_v")
 BASE_DIGEST = hashlib.sha256(b"tiny base").hexdigest()
 
 
@@ -130,6 +132,37 @@ def relist(folder: Path) -> Manifest:
     """Make the manifest agree with the files: what a careful attacker would do."""
     manifest = parse_manifest((folder / MANIFEST_FILE).read_bytes())
     manifest = manifest.model_copy(update={"files": listed_files(folder)})
+    (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
+    return manifest
+
+
+def as_method(folder: Path, method: Method, *, rank: int | None = None) -> Manifest:
+    """Make the package one of the method: its first word alone, and factors where it has some.
+
+    `rank` is that of the factors, by default the method's own; other values are random.
+    """
+    recipe, path = METHODS[method], folder / CONCEPT_FILE
+    random = np.random.default_rng(0)
+    kept: dict[str, np.ndarray] = {}
+    stored = load_file(path)
+    for layer in [name.removesuffix(".lora.up") for name in stored if name.endswith(".lora.up")]:
+        sides = stored[f"{layer}.lora.up"].shape[0], stored[f"{layer}.lora.down"].shape[1]
+        own = rank or (min(sides) if recipe.full_rank else RANK)
+        if recipe.low_rank or (recipe.full_rank and layer.endswith(KEYS_AND_VALUES)):
+            kept[f"{layer}.lora.up"] = random.normal(0, 0.1, (sides[0], own))
+            kept[f"{layer}.lora.down"] = random.normal(0, 0.1, (own, sides[1]))
+    embeddings = {name: rows[:1] for name, rows in stored.items() if name.endswith(".embeddings")}
+    _save(embeddings | kept, path, "mos-concept/1")
+    manifest = relist(folder)
+    assert manifest.training is not None
+    ranks = [len(values) for name, values in kept.items() if name.endswith(".down")]
+    changes = {
+        "method": method,
+        "words": manifest.words[:1],
+        "rank": max(ranks, default=0),
+        "training": manifest.training.model_copy(update={"layers": recipe.layers[0]}),
+    }
+    manifest = manifest.model_copy(update=changes)
     (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
     return manifest
 

@@ -13,6 +13,8 @@ from mos_protocol.errors import Conflict, InvalidRequest
 from mos_center.domain.ports import BlobStore, FusionQueue
 from mos_center.moments_reducer import MomentsReducer
 from mos_center.service.center import Center, WaitingQueue, assemble
+from mos_center.service.composition_ledger import CompositionLedgerService
+from mos_center.service.evaluation_ledger import EvaluationLedgerService
 from mos_center.service.fusion_ledger import FusionLedgerService
 from mos_center.service.garbage import GarbageService
 from mos_center.settings import Settings
@@ -50,8 +52,20 @@ class OpenedData:
         grace = timedelta(hours=self.settings.upload_grace_hours)
         days = self.settings.retention_days
         return GarbageService(
-            self.database, self.blobs, grace, timedelta(days=days) if days else None
+            self.database,
+            self.blobs,
+            grace,
+            timedelta(days=days) if days else None,
+            self.settings.policy.compositions,
         )
+
+    def composition_ledger(self) -> CompositionLedgerService:
+        """What a worker reads and tells about compositions."""
+        return CompositionLedgerService(self.database, self.blobs)
+
+    def evaluation_ledger(self) -> EvaluationLedgerService:
+        """What a worker reads and tells about evaluations."""
+        return EvaluationLedgerService(self.database, self.blobs)
 
     def ledger(self) -> FusionLedgerService:
         """What a worker reads and tells."""

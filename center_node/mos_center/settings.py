@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,13 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mos_center.domain.access import Visibility
+from mos_center.domain.compositions import (
+    DEFAULT_KEEP_DAYS,
+    DEFAULT_PICTURES,
+    DEFAULT_WAITING,
+    CompositionRules,
+)
+from mos_center.domain.evaluations import EvaluationRules
 from mos_center.domain.policy import Policy, Previews, Quota, Review, Withdrawal
 from mos_center.domain.webhooks import AddressRules
 
@@ -55,6 +63,27 @@ class Settings(BaseSettings):
     previews: Previews = Field(
         default=Previews.AUTO,
         description="Whether fused models are sampled; auto: on a GPU or with a small base",
+    )
+    compositions: bool = Field(
+        default=True, description="Draw members' scenes with published versions"
+    )
+    compositions_pictures: int = Field(
+        default=DEFAULT_PICTURES, ge=1, le=64, description="Pictures of one composition, at most"
+    )
+    compositions_waiting: int = Field(
+        default=DEFAULT_WAITING, ge=1, description="Unfinished compositions per member, at most"
+    )
+    compositions_keep_days: float = Field(
+        default=DEFAULT_KEEP_DAYS,
+        ge=0,
+        description="Days that pictures of compositions are kept; 0: for ever",
+    )
+    evaluation_clip: str = Field(
+        default="",
+        description="CLIP model (folder or hub id) that versions are evaluated by; default: none",
+    )
+    evaluation_prompts: Path | None = Field(
+        default=None, description="File of the prompts of evaluations; default: the paper's"
     )
     log_level: str = Field(
         default="INFO",
@@ -162,6 +191,14 @@ class Settings(BaseSettings):
         return self.data / "work"
 
     @property
+    def evaluations(self) -> Path:
+        return self.data / "evaluations"
+
+    @property
+    def drawing(self) -> Path:
+        return self.data / "drawing"
+
+    @property
     def sums(self) -> Path:
         return self.data / "sums"
 
@@ -184,6 +221,13 @@ class Settings(BaseSettings):
             quota=Quota(
                 self.quota_bytes or None, self.quota_concepts or None, self.quota_jobs or None
             ),
+            compositions=CompositionRules(
+                is_on=self.compositions,
+                pictures=self.compositions_pictures,
+                waiting=self.compositions_waiting,
+                keep=timedelta(days=self.compositions_keep_days) or None,
+            ),
+            evaluations=EvaluationRules(is_on=bool(self.evaluation_clip)),
             webhooks=AddressRules(private=self.webhook_private, loopback=self.is_loopback),
             open_without_tokens=self.is_loopback,
         )

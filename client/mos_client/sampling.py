@@ -7,6 +7,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 from mos_diffusion.base_model import load_base
+from mos_diffusion.provenance import Provenance
 from mos_diffusion.sampling import NEGATIVE_PROMPT, sample
 from PIL import Image
 
@@ -21,19 +22,36 @@ def sample_folder(
     guidance: float = 7.5,
     side: int | None = None,
     device: str | None = None,
-) -> list[Image.Image]:
-    """One picture per seed from a diffusers folder (or hub id), on a GPU if there is one."""
+    watermark: bool = True,
+    name: str | None = None,
+) -> tuple[list[Image.Image], Provenance]:
+    """One picture per seed from a diffusers folder (or hub id), on a GPU if there is one.
+
+    With them comes what their files are to say: `name` is what the model is called there.
+    """
     model = load_base(folder, device=device or PartialState().device)
-    return sample(
+    negative = NEGATIVE_PROMPT if negative_prompt is None else negative_prompt
+    pictures = sample(
         model,
         prompt,
         seeds=seeds,
-        negative_prompt=NEGATIVE_PROMPT if negative_prompt is None else negative_prompt,
+        negative_prompt=negative,
         steps=steps,
         guidance=guidance,
         height=side,
         width=side,
+        watermark=watermark,
     )
+    told = Provenance.of(model.published, name).model_copy(
+        update={
+            "prompt": prompt,
+            "negative_prompt": negative,
+            "seeds": tuple(seeds),
+            "steps": steps,
+            "guidance": guidance,
+        }
+    )
+    return pictures, told
 
 
 def grid(pictures: Sequence[Image.Image]) -> Image.Image:

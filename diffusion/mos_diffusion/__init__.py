@@ -2,6 +2,7 @@
 
 from mos_diffusion.adapters import LoraFactors
 from mos_diffusion.base_model import BaseModel, base_digest, layer_map, load_base
+from mos_diffusion.composing import compose
 from mos_diffusion.edlora import (
     AttachedConcept,
     ConceptWeights,
@@ -26,6 +27,7 @@ __all__ = [
     "add_deltas",
     "attach_concept",
     "base_digest",
+    "compose",
     "denoising_loss",
     "encode_pictures",
     "layer_map",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -72,7 +72,7 @@ def lora_factors(base: BaseModel, adapter: str, layers: Sequence[str]) -> dict[s
     }
 
 
-def set_lora_scale(base: BaseModel, adapter: str, layers: Sequence[str], scale: float) -> None:
+def set_lora_scale(base: BaseModel, adapter: str, layers: Collection[str], scale: float) -> None:
     """Multiply the adapter's updates by `scale`; at 0 the layers are the base's exactly."""
     for layer in layers:
         module: Any = find_layer(base, layer)

@@ -30,6 +30,7 @@ from mos_diffusion.layer_names import (
     token_table,
     weight_name,
 )
+from mos_diffusion.published_identity import PublishedIdentity, read_identity
 from mos_diffusion.weight_digest import WeightDigest
 
 __all__ = [
@@ -53,13 +54,17 @@ PIPELINE_CLASS = "StableDiffusionPipeline"
 
 @dataclass
 class BaseModel:
-    """The parts of a Stable Diffusion 1.x/2.x model, frozen and in evaluation mode."""
+    """The parts of a Stable Diffusion 1.x/2.x model, frozen and in evaluation mode.
+
+    published: what it calls itself, if a fusion made it.
+    """
 
     tokenizer: CLIPTokenizer
     text_encoder: CLIPTextModel
     vae: AutoencoderKL
     unet: UNet2DConditionModel
     scheduler: Any
+    published: PublishedIdentity | None = None
 
     @property
     def device(self) -> torch.device:
@@ -122,7 +127,14 @@ def load_base(
         ) from error
     for module in (pipe.text_encoder, pipe.vae, pipe.unet):
         module.to(device).requires_grad_(False).eval()
-    return BaseModel(pipe.tokenizer, pipe.text_encoder, pipe.vae, pipe.unet, pipe.scheduler)
+    return BaseModel(
+        pipe.tokenizer,
+        pipe.text_encoder,
+        pipe.vae,
+        pipe.unet,
+        pipe.scheduler,
+        read_identity(Path(source)),
+    )
 
 
 def base_digest(base: BaseModel) -> Digest:

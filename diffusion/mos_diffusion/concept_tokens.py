@@ -23,26 +23,31 @@ _LAYER_TOKEN = re.compile(r"^(<[a-z0-9_-]{1,40})\|(\d{1,4})>$")
 class ConceptRows(nn.Module):
     """Looks up the ids `first` … in the concept's rows and every other id in `inner`.
 
-    `rows` (W, L, d) fp32 are the only parameters besides the frozen inner table; the plain token
-    of a word is the mean of its rows.
+    `rows` (W, L, d) fp32, or (W, 1, d) that all `layers` share, are the only parameters besides
+    the frozen inner table; the plain token of a word is the mean of its rows.
     """
 
-    def __init__(self, inner: nn.Module, rows: torch.Tensor, first: int) -> None:
+    def __init__(self, inner: nn.Module, rows: torch.Tensor, first: int, layers: int) -> None:
         super().__init__()
         self.inner = inner
         # In a list, which is a submodule behind `inner`: the model's dtype is that of its first
         # parameter, and must stay the base's.
         self.concept_rows = nn.ParameterList([nn.Parameter(rows)])
         self.first = first
+        self.layers = layers
 
     @property
     def rows(self) -> nn.Parameter:
         rows: nn.Parameter = self.concept_rows[0]
         return rows
 
+    def by_layer(self) -> torch.Tensor:
+        """The embedding of every word for every layer, (W, L, d)."""
+        return self.rows.expand(-1, self.layers, -1)
+
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """ids: (…) int64 → embeddings (…, d) in the inner table's dtype."""
-        table = torch.cat([self.rows.mean(1, keepdim=True), self.rows], dim=1).flatten(0, 1)
+        table = torch.cat([self.rows.mean(1, keepdim=True), self.by_layer()], dim=1).flatten(0, 1)
         own = (ids >= self.first) & (ids < self.first + len(table))
         found = self.inner(ids.masked_fill(own, 0))
         rows = table[torch.where(own, ids - self.first, 0)]

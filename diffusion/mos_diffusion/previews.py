@@ -11,7 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from mos_diffusion.base_model import BaseModel
-from mos_diffusion.sampling import sample
+from mos_diffusion.provenance import Provenance, save_picture
+from mos_diffusion.sampling import GUIDANCE, sample
 
 PREVIEW_SEEDS = (1, 2, 3, 4)
 PREVIEW_STEPS = 20
@@ -19,9 +20,9 @@ PREVIEW_STEPS = 20
 MAX_TILE = 256
 
 
-def preview_prompt(words: Sequence[str]) -> str:
-    """What is sampled to show a concept."""
-    return f"a photo of a {' '.join(words)}"
+def preview_prompt(trigger: str) -> str:
+    """What is sampled to show the concept that prompts call `trigger`."""
+    return f"a photo of a {trigger}"
 
 
 def write_sheet(
@@ -43,8 +44,10 @@ def write_sheet(
         height=resolution,
         width=resolution,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    side_by_side(pictures).save(path)
+    told = Provenance.of(base.published).model_copy(
+        update={"prompt": prompt, "seeds": tuple(seeds), "steps": steps, "guidance": GUIDANCE}
+    )
+    save_picture(side_by_side(pictures), path, told)
     return path
 
 

@@ -59,7 +59,7 @@ def record_data(
 def record_paper(
     base: BaseModel,
     prompts: LayerwisePrompts,
-    words: Sequence[str],
+    trigger: str,
     *,
     steps: int = 20,
     resolution: int | None = None,
@@ -67,21 +67,20 @@ def record_paper(
     layers: LayerMap | None = None,
     recorder: Recorder | None = None,
 ) -> Moments:
-    """Moments as the paper records them, from prompts alone.
+    """Moments as the paper records them, from prompts alone; V is the concept's `trigger`.
 
     Text encoder: `photo of a V` and `V` in all L variants, unpadded. Cross-attention keys and
-    values: the concept's words and the end token of the two. The rest: sampling `photo of a V`
+    values: the words of V and the end token of the two. The rest: sampling `photo of a V`
     without guidance.
     """
-    name = " ".join(words)
     parts = recorded_blocks(base, layers)
     recorder = recorder or Recorder(parts)
-    for text in (f"photo of a {name}", name):
-        _record_text(base, prompts, text, words, recorder, parts)
+    for text in (f"photo of a {trigger}", trigger):
+        _record_text(base, prompts, text, trigger, recorder, parts)
     with record_moments(base, layers, only=_inputs(parts, Part.SPATIAL), recorder=recorder):
         sample_latents(
             base,
-            f"photo of a {name}",
+            f"photo of a {trigger}",
             seeds=[seed],
             steps=steps,
             guidance=1.0,
@@ -95,7 +94,7 @@ def record_paper(
 def record_templates(
     base: BaseModel,
     prompts: LayerwisePrompts,
-    words: Sequence[str],
+    trigger: str,
     *,
     samples: int = len(TEMPLATES),
     steps: int = 6,
@@ -107,18 +106,17 @@ def record_templates(
 ) -> Moments:
     """Moments of pictures that are sampled for this purpose, for concepts that come without any.
 
-    Each of `samples` pictures has the concept's words in another context, its own seed, and few
+    Each of `samples` pictures has the concept's `trigger` in another context, its own seed, and few
     steps; with guidance, so that layers see the negative prompt's half too. Every layer counts
     all token positions of every step. `prompts` are the base's, through which it is sampled.
     """
     if guidance <= 1:
         raise ValueError(f"a guidance of {guidance} leaves the negative prompt's half out")
-    name = " ".join(words)
     with record_moments(base, layers, recorder=recorder) as recorder:
         for number in range(samples):
             sample_latents(
                 base,
-                TEMPLATES[number % len(TEMPLATES)].format(name),
+                TEMPLATES[number % len(TEMPLATES)].format(trigger),
                 seeds=[seed + number],
                 steps=steps,
                 guidance=guidance,
@@ -132,7 +130,7 @@ def _record_text(
     base: BaseModel,
     prompts: LayerwisePrompts,
     text: str,
-    words: Sequence[str],
+    trigger: str,
     recorder: Recorder,
     parts: Sequence[Block],
 ) -> None:
@@ -142,7 +140,8 @@ def _record_text(
     ids = padded[: end + 1]
     with record_moments(base, only=_inputs(parts, Part.TEXT_ENCODER), recorder=recorder):
         states = base.text_encoder(prompts.expand(ids[None])[0].to(base.device))[0]
-    kept = torch.isin(ids, torch.tensor(base.tokenizer.convert_tokens_to_ids(list(words))))
+    words = base.tokenizer(trigger, add_special_tokens=False).input_ids
+    kept = torch.isin(ids, torch.tensor(words))
     kept[end] = True
     # The contexts are listed in order of execution, as the variants are.
     for layer, name in enumerate(_inputs(parts, Part.CROSS_KV)):

@@ -9,16 +9,19 @@ from typing import Any
 import torch
 from diffusers import DPMSolverMultistepScheduler
 from diffusers.image_processor import VaeImageProcessor
+from mos_protocol.names import Digest
 from PIL.Image import Image
 
 from mos_diffusion.attention import has_slices
 from mos_diffusion.base_model import BaseModel
+from mos_diffusion.marking import marked
 from mos_diffusion.prompts import LayerwisePrompts, layerwise
 
 NEGATIVE_PROMPT = (
     "longbody, lowres, bad anatomy, bad hands, missing fingers, extra digit, fewer digits, "
     "cropped, worst quality, low quality"
 )
+GUIDANCE = 7.5
 
 
 def sample(
@@ -28,15 +31,18 @@ def sample(
     seeds: Sequence[int],
     negative_prompt: str = NEGATIVE_PROMPT,
     steps: int = 20,
-    guidance: float = 7.5,
+    guidance: float = GUIDANCE,
     height: int | None = None,
     width: int | None = None,
     batch_size: int = 8,
+    watermark: bool = True,
+    made_by: Digest | None = None,
 ) -> list[Image]:
     """One picture per seed, from a stock pipeline or a base model, which are left as they were.
 
     Sizes are in pixels; None is what the model was made for. Pictures of one batch are made
-    together; a seed gives the same picture in batches of the same size.
+    together; a seed gives the same picture in batches of the same size. Those of 512×512 and more
+    carry an invisible `watermark` that names the model, or what `made_by` says (see `marked`).
     """
     pictures: list[Image] = []
     for start in range(0, len(seeds), batch_size):
@@ -51,7 +57,7 @@ def sample(
             width=width,
         )
         pictures += decode_latents(pipe, latents)
-    return pictures
+    return marked(pipe, pictures, made_by) if watermark else pictures
 
 
 def sample_latents(
@@ -61,12 +67,12 @@ def sample_latents(
     seeds: Sequence[int],
     negative_prompt: str = NEGATIVE_PROMPT,
     steps: int = 20,
-    guidance: float = 7.5,
+    guidance: float = GUIDANCE,
     height: int | None = None,
     width: int | None = None,
 ) -> torch.Tensor:
     """The same as `sample`, before decoding: latents (len(seeds), c, h, w)."""
-    with _prepared(pipe) as (ready, prompts):
+    with prepared_pipeline(pipe) as (ready, prompts):
         states = prompts([prompt] * len(seeds), negative_prompt)
         latents: torch.Tensor = ready(
             **states,
@@ -82,7 +88,7 @@ def sample_latents(
 
 @torch.no_grad()
 def decode_latents(pipe: BaseModel | Any, latents: torch.Tensor) -> list[Image]:
-    """Latents (B, c, h, w) as the UNet leaves them → pictures."""
+    """Latents (B, c, h, w) as the UNet leaves them → pictures, without a watermark."""
     vae = pipe.vae
     scaled = latents.to(vae.device, vae.dtype) / vae.config.scaling_factor
     pixels = vae.decode(scaled, return_dict=False)[0]
@@ -91,7 +97,7 @@ def decode_latents(pipe: BaseModel | Any, latents: torch.Tensor) -> list[Image]:
 
 
 @contextmanager
-def _prepared(pipe: BaseModel | Any) -> Iterator[tuple[Any, LayerwisePrompts]]:
+def prepared_pipeline(pipe: BaseModel | Any) -> Iterator[tuple[Any, LayerwisePrompts]]:
     """The pipeline with DPM-Solver++ and layer-wise prompts, undone at the end."""
     ready = pipe.pipeline() if isinstance(pipe, BaseModel) else pipe
     scheduler, had_slices = ready.scheduler, has_slices(ready.unet)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mos_protocol.errors import InvalidPackage
+from mos_protocol.methods import METHODS, AnyMethod, Layers, trigger_of
 from mos_protocol.names import (
     CONCEPT_PATTERN,
     DIGEST_PATTERN,
@@ -26,6 +27,8 @@ MAX_PREVIEW_BYTES = 4 * 1024 * 1024
 PLAIN_TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 MAX_PREVIEWS = 32
 MAX_RANK = 256
+# Full rank is that of the narrower side of a layer: 768 in Stable Diffusion 1.5, 1280 in SDXL.
+MAX_FULL_RANK = 2048
 MAX_TEXT_CHARS = 2000
 MAX_WORDS = 8
 MAX_REASON_CHARS = 1000
@@ -60,7 +63,10 @@ class FileEntry(_Strict):
 
 
 class TrainingSummary(_Strict):
-    """What a reader of the package may want to know about how it was tuned."""
+    """What a reader of the package may want to know about how it was tuned.
+
+    What only some tunings use is None in the others, and then not written.
+    """
 
     images: Count = Field(ge=1)
     steps: Count
@@ -72,7 +78,10 @@ class TrainingSummary(_Strict):
     learning_rate_unet: float = Field(ge=0)
     noise_offset: float = Field(ge=0)
     prior_penalty: float = Field(ge=0)
-    layers: Literal["all", "cross"]
+    layers: Layers
+    regularisation_images: Count | None = Field(default=None, ge=1)
+    embedding_first: float | None = Field(default=None, gt=0, lt=1)
+    kv_drop: float | None = Field(default=None, gt=0, lt=1)
     final_loss: float = Field(ge=0)
     loss_curve: tuple[float, ...] = Field(default=(), max_length=512)
 
@@ -108,19 +117,19 @@ class MomentsSummary(_Strict):
 class Manifest(_Strict):
     """Everything about a concept that its package says of itself; unknown fields are rejected.
 
-    An `ed-lora` concept says how it was tuned (`training`), an `imported` one where it comes from
+    A concept that was tuned here says how (`training`), an `imported` one where it comes from
     (`source`).
     """
 
     format: Literal["mos-concept/1"] = "mos-concept/1"
     concept: str = Field(pattern=CONCEPT_PATTERN)
     base: BaseIdentity
-    method: Literal["ed-lora", "imported"] = "ed-lora"
+    method: AnyMethod = "ed-lora"
     words: tuple[Annotated[str, Field(pattern=WORD_PATTERN)], ...] = Field(
         min_length=1, max_length=MAX_WORDS
     )
     class_word: str = Field(pattern=r"^[a-z]{1,40}$")
-    rank: int = Field(ge=1, le=MAX_RANK)
+    rank: int = Field(ge=0, le=MAX_FULL_RANK)
     training: TrainingSummary | None = None
     source: ImportSummary | None = None
     moments: MomentsSummary
@@ -151,6 +160,22 @@ class Manifest(_Strict):
         if (self.source is None) == imported:
             raise ValueError(f"source must {'' if imported else 'not '}be told with {self.method}")
         return self
+
+    @model_validator(mode="after")
+    def _fits_its_method(self) -> Self:
+        method = METHODS.get(self.method)
+        if method is not None and method.one_word and len(self.words) > 1:
+            raise ValueError(f"words must be one with method {self.method}")
+        most = MAX_FULL_RANK if method is not None and method.full_rank else MAX_RANK
+        low, high = (0, 0) if method is not None and method.layers == ("none",) else (1, most)
+        if not low <= self.rank <= high:
+            raise ValueError(f"rank must be from {low} to {high} with method {self.method}")
+        return self
+
+    @property
+    def trigger(self) -> str:
+        """How a prompt names the concept: its words, and after a modifier the class word."""
+        return trigger_of(self.method, self.words, self.class_word)
 
     def file(self, path: str) -> FileEntry | None:
         """Return the entry of `path`, or None."""

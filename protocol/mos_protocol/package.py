@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from mos_protocol.manifest import (
     read_manifest,
     sha256_of,
 )
+from mos_protocol.methods import adapted_parts
 from mos_protocol.moments import block_of, check_moments, moments_path, moments_size_limit
 from mos_protocol.tensors import (
     CONCEPT_FORMAT,
@@ -46,7 +47,7 @@ def size_limit(manifest: Manifest, layer_map: LayerMap, path: str) -> int:
     if path != CONCEPT_FILE:
         raw = manifest.moments.activations == "raw"
         return moments_size_limit(layer_map.block(block_of(path)), raw=raw)
-    shapes = concept_shapes(layer_map, len(manifest.words), manifest.rank)
+    shapes = _shapes(manifest, layer_map)
     return sum(4 * prod(shape) for shape in shapes.values()) + 512 * (len(shapes) + 1)
 
 
@@ -93,7 +94,7 @@ def check_file(path: Path, entry: FileEntry, manifest: Manifest, layer_map: Laye
         return
     entries = read_header(path, entry.path, CONCEPT_FORMAT)
     ranks = layer_ranks(entries, manifest.rank, entry.path)
-    allowed = concept_shapes(layer_map, len(manifest.words), manifest.rank, ranks)
+    allowed = _shapes(manifest, layer_map, ranks)
     embeddings = {name for name in allowed if name.endswith(".embeddings")}
     check_tensors(entries, allowed, embeddings | _other_halves(entries), entry.path)
     _check_moments_listed(entries, manifest, layer_map)
@@ -124,6 +125,14 @@ def check_package(package: Path, layer_map: LayerMap) -> Manifest:
     for entry in manifest.files:
         check_file(package / entry.path, entry, manifest, layer_map)
     return manifest
+
+
+def _shapes(
+    manifest: Manifest, layer_map: LayerMap, ranks: Mapping[str, int] | None = None
+) -> dict[str, tuple[int, ...]]:
+    """The tensors that the concept may hold, being of its method."""
+    parts = adapted_parts(manifest.method)
+    return concept_shapes(layer_map, len(manifest.words), manifest.rank, ranks, parts)
 
 
 def _check_moments_listed(entries: Iterable[str], manifest: Manifest, layer_map: LayerMap) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mos_protocol.errors import InvalidPackage
-from mos_protocol.layer_map import LayerMap
+from mos_protocol.layer_map import LayerMap, Part
 
 MAX_HEADER_BYTES = 4 * 1024 * 1024
 MAX_METADATA_ENTRIES = 8
@@ -60,18 +60,22 @@ class TensorEntry:
 
 
 def concept_shapes(
-    layer_map: LayerMap, words: int, rank: int, ranks: Mapping[str, int] | None = None
+    layer_map: LayerMap,
+    words: int,
+    rank: int,
+    ranks: Mapping[str, int] | None = None,
+    parts: Collection[Part] = frozenset(Part),
 ) -> dict[str, tuple[int, ...]]:
     """Every tensor `concept.safetensors` may hold: embeddings (W, L, d) and LoRA factors.
 
     A layer's factors are `<layer>.lora.down` (r, d_in) and `<layer>.lora.up` (d_out, r), of the
-    rank in `ranks` where that names the layer.
+    rank in `ranks` where that names the layer. Only layers of `parts` have any.
     """
     shapes: dict[str, tuple[int, ...]] = {
         f"{encoder.name}.embeddings": (words, len(layer_map.cross_attention), encoder.width)
         for encoder in layer_map.text_encoders
     }
-    for layer in layer_map.layers():
+    for layer in (layer for layer in layer_map.layers() if layer.part in parts):
         own = (ranks or {}).get(layer.name, rank)
         shapes[f"{layer.name}.lora.down"] = (own, layer.d_in)
         shapes[f"{layer.name}.lora.up"] = (layer.d_out, own)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mos_client.session import Session
 from town import BASE, Town
 
 
@@ -15,6 +16,7 @@ class Scenery:
     rejected: str
     failed: str
     published: str
+    drawn: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,10 @@ SCENES = (
     _at("tombstone", "/models/{name}/{revision}/tombstone", "models/scene/2/tombstone"),
     _at("compare", "/models/compare", "models/compare?left=scene@1&right=scene@2"),
     _at("compare-nothing", "/models/compare", "models/compare?left=scene@1&right=scene@9"),
+    _at("compositions", "/compositions", "compositions"),
+    _at("no-model", "/compositions/new", "compositions/new"),
+    Scene("scene", "/compositions/new", lambda one: f"compositions/new?from={one.drawn}"),
+    Scene("drawn", "/compositions/{composition_id}", lambda one: f"compositions/{one.drawn}"),
     _at("tokens", "/tokens", "tokens"),
     _at("members", "/members", "members"),
     _at("member", "/members/{name}", "members/ada"),
@@ -77,11 +83,39 @@ def make_scenery(town: Town) -> Scenery:
         rita.reject(rejected, "It shows somebody who was not asked.")
     town.fuse("scene", "ada/seen", previews=True)
     town.fuse("scene", "ada/seen", "bob/other", previews=True)
+    # At once: the center believes for a while that the files are there which it read just now.
+    failed = _failed(town)
     with town.session("ada") as ada:
+        _evaluated(ada, "scene@2")
         ada.set_alias("scene", "champion", 1)
         ada.set_alias("scene", "champion", 2)
         published = next(one.id for one in ada.fusions() if one.model == "scene")
-    return Scenery(rejected, _failed(town), published)
+    return Scenery(rejected, failed, published, _drawn(town))
+
+
+def _drawn(town: Town) -> str:
+    """A composition of two regions, that an admin asked for: whoever looks at it may see it."""
+    scene = {
+        "prompt": "two of them on the beach",
+        "size": [64, 64],
+        "steps": 2,
+        "regions": [
+            {"id": "left", "box": [0, 0, 32, 64], "prompt": "a <scene-1> <scene-2>"},
+            {"id": "right", "box": [32, 0, 64, 64], "prompt": "a dog"},
+        ],
+    }
+    with town.session("root") as root:
+        composition = root.request_composition("scene", scene)
+        *_, last = root.watch_composition(composition.id)
+    assert last.state == "done", last
+    return composition.id
+
+
+def _evaluated(ada: Session, ref: str) -> None:
+    """Have a version evaluated for real, with as few pictures as that takes."""
+    evaluation = ada.request_evaluation(ref, texts=["a photo of a <TOK>", "a <TOK> on the beach"])
+    *_, last = ada.watch_evaluation(evaluation.id)
+    assert last.result is not None, last
 
 
 def _failed(town: Town) -> str:

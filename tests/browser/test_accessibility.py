@@ -21,6 +21,10 @@ PARTS = {
     "/concepts/{owner}/{name}/{version}/manifest.json",
     "/concepts/{owner}/{name}/{version}/previews/{file}",
     "/models/{name}/{revision}/pictures/{path:path}",
+    "/models/{name}/{revision}/evaluations/events",
+    "/evaluations/{evaluation_id}/grids/{number}",
+    "/compositions/{composition_id}/events",
+    "/compositions/{composition_id}/pictures/{number}",
 }
 REFUSED = {403, 404}
 

@@ -67,6 +67,20 @@ def test_two_concepts_with_one_word_are_told_before_anything_is_queued(visit, to
         assert is_marked(page)
 
 
+def test_settings_that_the_fuse_method_has_no_use_for_are_hidden(visit, town: Town) -> None:
+    with visit("ada") as page:
+        page.goto("/dashboard/fusions/new")
+        solver, mix = page.get_by_label("Solver of gradient"), page.get_by_label("Mix of weight")
+        expect(solver).to_be_visible()
+        expect(mix).to_be_hidden()
+
+        page.get_by_label("Fuse method").select_option("weight-average")
+
+        expect(mix).to_be_visible()
+        expect(solver).to_be_hidden()
+        expect(page.get_by_label("Weight of the prior")).to_be_hidden()
+
+
 def test_a_fusion_is_requested_with_weights_and_watched_to_its_end(visit, town: Town) -> None:
     town.submit("ada/mug")
     town.submit("bob/cat", package=1)

@@ -18,6 +18,7 @@ FILES = {
     "/concepts/{owner}/{name}/{version}/manifest.json",
     "/concepts/{owner}/{name}/{version}/previews/{file}",
     "/models/{name}/{revision}/pictures/{path:path}",
+    "/evaluations/{evaluation_id}/grids/{number}",
 }
 
 

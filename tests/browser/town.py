@@ -18,6 +18,7 @@ from mos_protocol.manifest import MANIFEST_FILE, read_manifest
 from programs import run, serving
 
 BASE = "tiny"
+CLIP = Path(__file__).resolve().parents[2] / "examples/tinyworld/clip"
 ROLES = {"root": Role.ADMIN, "rita": Role.CURATOR, "ada": Role.MEMBER, "bob": Role.MEMBER}
 _NUMBERS = count()
 
@@ -92,6 +93,7 @@ def running_town(base: Path, packages: list[Path], folder: Path) -> Iterator[Tow
         "require_statements": "false",
         "rate_limit": "0",
         "previews": "never",
+        "evaluation_clip": str(CLIP),
     }
     with serving(data, **settings) as center:
         yield Town(center.url, data, tokens, packages, folder)

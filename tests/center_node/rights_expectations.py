@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rights_world import HOOK, PEOPLE
+from rights_world import HOOK, PEOPLE, SCENE
 
 ALL = "200 200 200 200 200"
 OWNER = "200 404 404 200 200"
 SHARED = "200 200 404 200 200"
+ADMINS_OWN = "200 404 404 404 200"
 ADMINS = "403 403 403 403 200"
 CURATORS = "403 403 403 200 200"
 
@@ -30,10 +31,12 @@ class Case:
         return int(self.statuses.split()[PEOPLE.index(caller)])
 
 
-def by_visibility(path: str, hidden: str, shared: str, public: str) -> list[Case]:
+def by_visibility(
+    path: str, hidden: str, shared: str, public: str, body: object = None
+) -> list[Case]:
     """The same call about a private, a shared and a public thing, at `*` of the path."""
     names = {"zhidden": hidden, "zshared": shared, "zopen": public}
-    return [Case(path.replace("*", name), statuses) for name, statuses in names.items()]
+    return [Case(path.replace("*", name), statuses, body) for name, statuses in names.items()]
 
 
 def readable(path: str) -> list[Case]:
@@ -231,6 +234,53 @@ EXPECTED: dict[tuple[str, str], list[Case]] = {
     ("POST", "/v1/models/{name}/{revision}/refusion"): [
         Case("/v1/models/m-mixed/1/refusion", "202 403 403 202 202"),
         Case("/v1/models/m-zhidden/1/refusion", "409 404 404 409 409"),
+    ],
+    # evaluations: a picture shows each concept's own model too
+    ("POST", "/v1/models/{name}/{revision}/evaluations"): [
+        *by_visibility(
+            "/v1/models/m-*/1/evaluations",
+            "202 404 404 202 202",
+            "202 202 404 202 202",
+            "202 202 202 202 202",
+            {"seeds": 3},
+        ),
+        Case("/v1/models/m-mixed/1/evaluations", "410 410 410 410 410", {}),
+    ],
+    ("GET", "/v1/models/{name}/{revision}/evaluations"): readable("/v1/models/m-*/1/evaluations"),
+    ("GET", "/v1/evaluations/{evaluation_id}"): readable("/v1/evaluations/{e_*}"),
+    ("POST", "/v1/evaluations/{evaluation_id}/cancel"): [
+        Case("/v1/evaluations/{e_queued}/cancel", "200 403 404 200 200"),
+        Case("/v1/evaluations/{e_zopen}/cancel", "409 403 403 409 409"),
+    ],
+    ("GET", "/v1/evaluations/{evaluation_id}/grids/{number}"): [
+        *readable("/v1/evaluations/{e_*}/grids/0"),
+        Case("/v1/evaluations/{e_zopen}/grids/1", "404 404 404 404 404"),
+    ],
+    # compositions: nobody's but the asker's and admins'
+    ("GET", "/v1/compositions"): [Case("/v1/compositions", ALL)],
+    ("POST", "/v1/compositions"): [
+        Case("/v1/compositions", "202 202 202 202 202", {"model": "m-zopen", "scene": SCENE}),
+        Case("/v1/compositions", "422 404 404 422 422", {"model": "m-zhidden", "scene": SCENE}),
+        Case(
+            "/v1/compositions",
+            "410 410 410 410 410",
+            {"model": "m-mixed", "version": 1, "scene": SCENE},
+        ),
+    ],
+    ("GET", "/v1/compositions/{composition_id}"): [Case("/v1/compositions/{c_drawn}", ADMINS_OWN)],
+    ("POST", "/v1/compositions/{composition_id}/cancel"): [
+        Case("/v1/compositions/{c_queued}/cancel", ADMINS_OWN),
+        Case("/v1/compositions/{c_drawn}/cancel", "409 404 404 404 409"),
+    ],
+    ("GET", "/v1/compositions/{composition_id}/pictures/{number}"): [
+        Case("/v1/compositions/{c_drawn}/pictures/0", ADMINS_OWN),
+        Case("/v1/compositions/{c_drawn}/pictures/1", "404 404 404 404 404"),
+    ],
+    ("GET", "/v1/marks/{mark}"): [
+        *readable("/v1/marks/{mark_*}"),
+        *readable("/v1/marks/{*_mark}"),
+        Case("/v1/marks/{zpending_mark}", OWNER),
+        Case("/v1/marks/{zrejected_mark}", "404 404 404 404 404"),
     ],
     ("GET", "/v1/files/{sha256}"): readable("/v1/files/{*_digest}"),
     # the log of changes, and who is told of events

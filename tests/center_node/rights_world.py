@@ -13,11 +13,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from callers import ADA, RITA, member
-from center_steps import fuse, request, send_files, submit_folder
+from center_steps import fuse, request, send_files, store, submit_folder
 from concept_packages import small_layer_map, write_package
 from mos_center.domain.access import LOCAL, Role, Scope, Visibility
+from mos_center.domain.evaluations import EvaluationRequest
 from mos_center.domain.events import EventKind
-from mos_center.domain.models import Submission
+from mos_center.domain.models import StoredFile, Submission
 from mos_center.domain.policy import Review
 from mos_center.opening import OpenedData
 from mos_center.service.center import Center
@@ -26,6 +27,7 @@ from mos_center.settings import Settings
 from mos_protocol.errors import JobFailed
 
 PEOPLE = ("ada", "sam", "bob", "rita", "root")
+SCENE = {"prompt": "a <zopen-1> <zopen-2>", "size": [64, 64]}
 HOOK = "https://hooks.example/told"
 ROOT = member("root", Role.ADMIN)
 ROLES = {"rita": Role.CURATOR, "root": Role.ADMIN}
@@ -52,7 +54,14 @@ class World:
 
 def opened_at(folder: Path) -> OpenedData:
     """Open a folder whose database is up to date."""
-    settings = Settings(data=folder, port=0, grpc_port=0, worker=False, review=Review.MANUAL)
+    settings = Settings(
+        data=folder,
+        port=0,
+        grpc_port=0,
+        worker=False,
+        review=Review.MANUAL,
+        evaluation_clip="openai/clip-vit-base-patch32",
+    )
     return OpenedData(settings)
 
 
@@ -62,7 +71,8 @@ def make_world(folder: Path, packages: Path) -> World:
     center = data.center()
     center.bases.add("small", packages, small_layer_map(), {})
     tokens = _members(center)
-    ids = _concepts(center, packages) | _models(center, data) | _of_admins(center)
+    ids = _concepts(center, packages) | _models(center, data) | _evaluations(center, data)
+    ids |= _compositions(center, data) | _of_admins(center)
     # The model with two concepts, one of which is withdrawn now.
     center.withdrawal.withdraw("ada", "zgone", 1, "asked to", caller=ADA)
     ids["ada_token"] = center.tokens.all("ada", caller=ROOT)[0].id
@@ -112,6 +122,7 @@ def _concepts(center: Center, packages: Path) -> dict[str, str]:
         found = submit_folder(center, package(name), ADA)
         ids[name] = found.id
         ids[f"{name}_digest"] = found.manifest_digest
+        ids[f"{name}_mark"] = found.manifest_digest[:12]
         return found
 
     for name in (*VISIBILITIES, "zgone"):
@@ -134,6 +145,7 @@ def _models(center: Center, data: OpenedData) -> dict[str, str]:
     for name in VISIBILITIES:
         fusion = fuse(center, data, f"m-{name}", [f"ada/{name}@1"], ADA)
         ids[f"f_{name}"], ids[f"commit_{name}"] = fusion.id, fusion.build[:40]
+        ids[f"mark_{name}"] = fusion.build[:12]
         center.aliases.point(f"m-{name}", "champion", 1, ADA)
     ids["f_queued"] = request(center, "m-queued", ["ada/zshared@1"], ADA).id
     ids["f_failed"] = request(center, "m-failed", ["ada/zshared@1"], ADA).id
@@ -141,6 +153,34 @@ def _models(center: Center, data: OpenedData) -> dict[str, str]:
     data.ledger().failed(ids["f_failed"], JobFailed("Moments are singular."))
     fuse(center, data, "m-mixed", ["ada/zgone@1", "ada/zopen@1"], ADA)
     return ids
+
+
+def _evaluations(center: Center, data: OpenedData) -> dict[str, str]:
+    """An evaluation that is done of each model, and one that waits."""
+    ledger = data.evaluation_ledger()
+    ids: dict[str, str] = {}
+    for name in VISIBILITIES:
+        model, wanted = f"m-{name}", EvaluationRequest()
+        evaluation, _ = center.evaluations.request(model, "1", wanted, caller=ADA)
+        grid = store(data, "grid.png", f"pictures of {name}".encode())
+        ledger.done(evaluation.id, {"concepts": []}, {0: StoredFile(grid.sha256, grid.size)})
+        ids[f"e_{name}"] = evaluation.id
+    fuse(center, data, "m-waiting", ["ada/zshared@1"], ADA)
+    waiting, _ = center.evaluations.request("m-waiting", "1", EvaluationRequest(), caller=ADA)
+    return ids | {"e_queued": waiting.id}
+
+
+def _compositions(center: Center, data: OpenedData) -> dict[str, str]:
+    """ada's compositions: one that is drawn and one that waits."""
+    drawn, waiting = (
+        center.compositions.request("m-zopen", "1", SCENE, caller=ADA) for _ in range(2)
+    )
+    ledger = data.composition_ledger()
+    picture = store(data, "picture.png", b"a picture of zopen")
+    ledger.begin(drawn.id)
+    ledger.drawn(drawn.id, 0, StoredFile(picture.sha256, picture.size))
+    ledger.done(drawn.id)
+    return {"c_drawn": drawn.id, "c_queued": waiting.id}
 
 
 def _of_admins(center: Center) -> dict[str, str]:

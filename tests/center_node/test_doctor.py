@@ -88,6 +88,19 @@ def test_a_database_that_is_away_is_told_without_its_password(settings: Settings
     assert found["disk"].level is not Level.FAIL
 
 
+def test_a_clip_that_is_not_there_is_a_failure(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip/config.json").write_text("{}")
+    levels = {
+        clip: findings(settings, evaluation_clip=clip)["evaluation"].level
+        for clip in ("", "openai/clip-vit-base-patch32", tmp_path / "clip", tmp_path / "gone")
+    }
+    prompts = findings(settings, evaluation_clip="a/clip", evaluation_prompts=tmp_path / "gone")
+
+    assert list(levels.values()) == [Level.OK, Level.OK, Level.OK, Level.FAIL]
+    assert prompts["evaluation prompts"].level is Level.FAIL
+
+
 def test_a_base_that_is_gone_is_a_failure(settings: Settings, base: BaseRecord) -> None:
     assert findings(settings)["base small"].level is Level.FAIL
 

@@ -85,6 +85,21 @@ def addresses(crowd: Crowd) -> Mapping[str, list[str]]:
         "/models/{name}/{revision}/layers": [f"{version}/layers?block=unet.mid_block"],
         "/models/{name}/{revision}/pictures/{path:path}": [f"{version}/pictures/quality.png"],
         "/models/{name}/{revision}/tombstone": [f"{version}/tombstone"],
+        "/evaluations/{evaluation_id}/grids/{number}": [
+            f"/evaluations/{crowd.evaluation}/grids/0?width=640"
+        ],
+        "/compositions": [
+            "/compositions",
+            *(f"/compositions?after={key}" for key in crowd.compositions),
+        ],
+        "/compositions/new": [
+            "/compositions/new",
+            f"/compositions/new?model={crowd.model}&version=3",
+        ],
+        "/compositions/{composition_id}": [f"/compositions/{key}" for key in crowd.compositions],
+        "/compositions/{composition_id}/pictures/{number}": [
+            f"/compositions/{crowd.compositions[0]}/pictures/7?width=320"
+        ],
         "/tokens": ["/tokens", f"/tokens?member={MEMBER}"],
         "/members": [
             "/members",

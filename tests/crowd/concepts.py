@@ -195,6 +195,7 @@ def submission_row(version: Version, manifest: str, size: int) -> Row:
         "name": version.name,
         "version": version.number,
         "words": " ".join(told["words"]),
+        "trigger_words": " ".join(told["words"]),
         "class_word": told["class_word"],
         "base": version.base,
         "state": version.state,

@@ -18,7 +18,7 @@ from mos_protocol.names import Digest
 from PIL import Image
 from sqlalchemy import Connection, Table
 
-from crowd import concepts, log, models, people
+from crowd import compositions, concepts, log, models, people
 from crowd.people import ADMIN, CURATOR, MEMBER, token_of
 from crowd.rows import Chance, Row, write
 
@@ -34,7 +34,8 @@ CARD = "# A model of the crowd\n\nIt knows a few concepts.\n\n- one\n- two\n"
 class Crowd:
     """What to look at: people log in with `token_of`, the rest are parts of addresses.
 
-    The lists are keys from which pages of a long list begin: in the middle, and near the end.
+    The lists are keys from which pages of a long list begin: in the middle, and near the end. Of
+    the compositions, all of one member, the newest comes first.
     """
 
     concept: str
@@ -43,6 +44,8 @@ class Crowd:
     failed: str
     published: str
     model: str
+    evaluation: str
+    compositions: tuple[str, str, str]
     submissions: tuple[str, str]
     fusions: tuple[str, str]
     models: tuple[str, str]
@@ -67,13 +70,15 @@ def fill_crowd(database: SqlDatabase, store: BlobStore, scale: float = 1.0) -> C
         write(connection, tables.blobs, ({"sha256": one} for one in (*blobs, picture, card)))
         _write_concepts(connection, chance, owned, crew, blobs, picture)
         _write_models(connection, chance, fused, count, (blobs, picture, card))
+        evaluation = _write_evaluations(connection, chance, fused, picture)
+        drawn = _write_compositions(connection, chance, fused, picture)
         entries = log.audit_rows(chance, crew, owned, fused, int(100_000 * scale))
         write(connection, tables.audit_log, entries)
     with database.engine.connect() as connection:
         # As it is after a while: SQLite never, PostgreSQL soon looks by itself.
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql("ANALYZE")
-    return _landmarks(owned, fused, crew, int(100_000 * scale))
+    return _landmarks(owned, fused, crew, int(100_000 * scale), evaluation, drawn)
 
 
 def _write_people(
@@ -146,8 +151,38 @@ def _write_models(
     write(connection, tables.aliases, models.alias_rows(chance, count))
 
 
+def _write_evaluations(
+    connection: Connection, chance: Chance, fused: list[models.Fused], picture: str
+) -> str:
+    """Evaluate the newest versions; returns the id of the last one's."""
+    newest = [one for one in fused if one.number == models.VERSIONS][-100:]
+    rows = [models.evaluation_row(chance, one) for one in newest]
+    write(connection, tables.evaluations, rows)
+    write(connection, tables.evaluation_grids,
+          (grid for row, one in zip(rows, newest, strict=True)
+           for grid in models.grid_rows(row, one, picture)))  # fmt: skip
+    return str(rows[-1]["id"])
+
+
+def _write_compositions(
+    connection: Connection, chance: Chance, fused: list[models.Fused], picture: str
+) -> tuple[str, str, str]:
+    """Have scenes drawn; returns ids of the newest, one in the middle and one of the oldest."""
+    rows = compositions.composition_rows(chance, fused)
+    write(connection, tables.compositions, rows)
+    pictures = (one for row in rows[-200:] for one in compositions.picture_rows(row, picture))
+    write(connection, tables.composition_pictures, pictures)
+    ids = [str(row["id"]) for row in rows]
+    return ids[-1], *_middle_and_end(sorted(ids, reverse=True))
+
+
 def _landmarks(
-    owned: list[concepts.Version], fused: list[models.Fused], crew: list[str], entries: int
+    owned: list[concepts.Version],
+    fused: list[models.Fused],
+    crew: list[str],
+    entries: int,
+    evaluation: str,
+    drawn: tuple[str, str, str],
 ) -> Crowd:
     shown = _first(owned, lambda one: one.owner == MEMBER and one.state is SubmissionState.APPROVED)
     newest = [one for one in fused if one.number == models.VERSIONS][-1]
@@ -158,6 +193,8 @@ def _landmarks(
         failed=_first(fused, lambda one: one.state is FusionState.FAILED).id,
         published=newest.id,
         model=newest.model,
+        evaluation=evaluation,
+        compositions=drawn,
         submissions=_middle_and_end(sorted((one.id for one in owned), reverse=True)),
         fusions=_middle_and_end(sorted((one.id for one in fused), reverse=True)),
         models=_middle_and_end(sorted({one.model for one in fused})),

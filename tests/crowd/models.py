@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from mos_center.domain.evaluations import EvaluationState
 from mos_center.domain.fusion_events import FusionEventKind
 from mos_center.domain.models import Priority
 from mos_center.domain.states import FusionState, SubmissionState
@@ -15,7 +16,7 @@ from mos_protocol.layer_map import Part
 
 from crowd.concepts import BLOCKS, Version
 from crowd.people import MEMBER
-from crowd.reports import FEW_LAYERS, MANY_LAYERS, finding, report
+from crowd.reports import FEW_LAYERS, MANY_LAYERS, evaluated, finding, report
 from crowd.rows import Chance, Row
 
 VERSIONS = 3
@@ -204,6 +205,40 @@ def file_rows(
         size = chance.random.randrange(1_000, 400_000_000)
         yield {"model": fused.model, "version": fused.number, "path": path, "sha256": sha256,
                "size": size}  # fmt: skip
+
+
+def evaluation_row(chance: Chance, fused: Fused) -> Row:
+    """An evaluation of a version, with figures of every concept."""
+    at = fused.at + timedelta(hours=1)
+    return {
+        "id": chance.id_at(at),
+        "model": fused.model,
+        "version": fused.number,
+        "prompts": {},
+        "seeds": 2,
+        "state": EvaluationState.DONE,
+        "done": 120 * len(fused.concepts),
+        "total": 120 * len(fused.concepts),
+        "message": "done",
+        "error": None,
+        "result": {
+            "clip": {"name": "openai/clip-vit-base-patch32", "digest": "0" * 64},
+            "seeds": 2,
+            "concepts": [evaluated(chance, ref) for ref in fused.refs],
+        },
+        "requested_by": fused.by,
+        "request_id": "",
+        "created_at": at,
+        "started_at": at,
+        "finished_at": at + timedelta(hours=1),
+    }
+
+
+def grid_rows(evaluation: Row, fused: Fused, picture: str) -> Iterator[Row]:
+    """A picture of each of its concepts."""
+    for number, version in enumerate(fused.concepts):
+        yield {"evaluation": evaluation["id"], "number": number, "submission": version.id,
+               "sha256": picture, "size": 90_000}  # fmt: skip
 
 
 def alias_rows(chance: Chance, models: int) -> list[Row]:

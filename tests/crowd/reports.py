@@ -82,3 +82,16 @@ def _collisions(chance: Chance, refs: list[str], most: int) -> list[dict[str, An
 
 def _share(chance: Chance) -> float:
     return chance.random.uniform(0.3, 1.0)
+
+
+def evaluated(chance: Chance, ref: str) -> dict[str, Any]:
+    """A concept's figures, as `fusion.evaluation_scores` writes them."""
+
+    def drawn(low: float) -> dict[str, dict[str, float]]:
+        means = {"class_word": low, "own": low + 0.2, "fused": low + 0.15}
+        return {
+            name: {"mean": round(mean + 0.05 * chance.random.random(), 4), "error": 0.01}
+            for name, mean in means.items()
+        }
+
+    return {"concept": ref, "text": drawn(0.6), "identity": drawn(0.55), "kept": 0.75}

@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def test_a_concept_is_shown_by_its_words() -> None:
-    assert preview_prompt(["<potter1>", "<potter2>"]) == "a photo of a <potter1> <potter2>"
+    assert preview_prompt("<potter1> <potter2>") == "a photo of a <potter1> <potter2>"
 
 
 @pytest.mark.parametrize(("side", "tile"), [(32, 32), (2 * MAX_TILE, MAX_TILE)])

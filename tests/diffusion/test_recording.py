@@ -69,7 +69,7 @@ def test_paper_recording_keeps_words_and_end_token_only(base, random_concept):
     words = ("<potter1>", "<potter2>")
     with attach_concept(base, random_concept()):
         prompts = layerwise(base)
-        moments = record_paper(base, prompts, words, steps=2, seed=0)
+        moments = record_paper(base, prompts, " ".join(words), steps=2, seed=0)
         with torch.no_grad():
             kept = []
             for text, places in (("photo of a <potter1> <potter2>", [4, 5, 6]),
@@ -85,16 +85,16 @@ def test_paper_recording_keeps_words_and_end_token_only(base, random_concept):
 
 def test_paper_recording_counts_unpadded_texts_and_unguided_sampling(base, random_concept):
     with attach_concept(base, random_concept()), record_moments(base) as watch:
-        record_paper(base, layerwise(base), ("<potter1>", "<potter2>"), steps=2, seed=0)
+        record_paper(base, layerwise(base), TRIGGER, steps=2, seed=0)
     assert watch.counts[f"{FIRST}.attn1.in"] == 2 * 64
 
 
-WORDS = ("<potter1>", "<potter2>")
+TRIGGER = "<potter1> <potter2>"
 
 
 def test_template_recording_counts_both_halves_of_every_step_and_all_tokens(base, random_concept):
     with attach_concept(base, random_concept()), record_moments(base) as watch:
-        record_templates(base, layerwise(base), WORDS, samples=2, steps=3, seed=0)
+        record_templates(base, layerwise(base), TRIGGER, samples=2, steps=3, seed=0)
     assert watch.counts[f"{FIRST}.attn1.in"] == 2 * 2 * 3 * 64
     assert watch.counts[f"{FIRST}.attn2.context"] == 2 * 2 * 3 * 32
     # Sixteen variants of the prompt, and the negative prompt.
@@ -105,7 +105,7 @@ def test_template_recording_is_reproducible_and_depends_on_the_seed(base, random
     with attach_concept(base, random_concept()):
         prompts = layerwise(base)
         first, again, other = (
-            record_templates(base, prompts, WORDS, samples=1, steps=2, seed=seed)[
+            record_templates(base, prompts, TRIGGER, samples=1, steps=2, seed=seed)[
                 "unet.down_blocks.0"
             ][f"{FIRST}.attn1.in"]
             for seed in (1, 1, 2)
@@ -116,7 +116,7 @@ def test_template_recording_is_reproducible_and_depends_on_the_seed(base, random
 
 def test_template_recording_without_guidance_is_refused(base):
     with pytest.raises(ValueError, match="negative prompt's half"):
-        record_templates(base, layerwise(base), WORDS, guidance=1.0, seed=0)
+        record_templates(base, layerwise(base), TRIGGER, guidance=1.0, seed=0)
 
 
 def test_templates_are_many_different_contexts_with_one_place_for_the_concept():
@@ -131,9 +131,9 @@ def test_every_recording_can_keep_the_inputs_themselves(base, random_concept, la
         prompts = layerwise(base)
         for record in (
             lambda keep: record_data(base, prompts, latents, CAPTIONS, seed=0, recorder=keep),
-            lambda keep: record_paper(base, prompts, WORDS, steps=2, seed=0, recorder=keep),
+            lambda keep: record_paper(base, prompts, TRIGGER, steps=2, seed=0, recorder=keep),
             lambda keep: record_templates(
-                base, prompts, WORDS, samples=1, steps=2, seed=0, recorder=keep
+                base, prompts, TRIGGER, samples=1, steps=2, seed=0, recorder=keep
             ),
         ):
             keep = ActivationRecorder(layers.blocks)

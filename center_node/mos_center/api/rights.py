@@ -91,6 +91,20 @@ ROUTE_RIGHTS: dict[tuple[str, str], Right] = {
     ("GET", "/v1/models/{name}/{revision}/lineage"): READ_MODELS,
     ("POST", "/v1/models/{name}/{revision}/tombstone"): REQUEST_FUSIONS,
     ("POST", "/v1/models/{name}/{revision}/refusion"): REQUEST_FUSIONS,
+    # evaluations
+    ("POST", "/v1/models/{name}/{revision}/evaluations"): REQUEST_FUSIONS,
+    ("GET", "/v1/models/{name}/{revision}/evaluations"): READ_MODELS,
+    ("GET", "/v1/evaluations/{evaluation_id}"): READ_MODELS,
+    ("POST", "/v1/evaluations/{evaluation_id}/cancel"): REQUEST_FUSIONS,
+    ("GET", "/v1/evaluations/{evaluation_id}/grids/{number}"): READ_MODELS,
+    # compositions
+    ("GET", "/v1/compositions"): READ_MODELS,
+    ("POST", "/v1/compositions"): REQUEST_FUSIONS,
+    ("GET", "/v1/compositions/{composition_id}"): READ_MODELS,
+    ("POST", "/v1/compositions/{composition_id}/cancel"): REQUEST_FUSIONS,
+    ("GET", "/v1/compositions/{composition_id}/pictures/{number}"): READ_MODELS,
+    # what made a picture
+    ("GET", "/v1/marks/{mark}"): READ_MODELS,
     # files by content
     ("GET", "/v1/files/{sha256}"): READ_MODELS,
     # the log of changes, and who is told of events

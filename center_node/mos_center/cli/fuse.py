@@ -12,8 +12,9 @@ from mos_protocol.part_weights import PartWeights, numbers_by_part
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mos_center.cli.edge import console
-from mos_center.domain.models import Export, Solver
-from mos_center.domain.solving import DEFAULT_PRIOR_WEIGHT, MAX_REFINE_ROUNDS
+from mos_center.domain.fuse_methods import solver_of
+from mos_center.domain.models import Export, FuseMethod, Solver
+from mos_center.domain.solving import DEFAULT_PRIOR_WEIGHT, MAX_REFINE_ROUNDS, RidgeTarget
 
 
 def fuse_local(
@@ -27,7 +28,17 @@ def fuse_local(
         ),
     ],
     out: Annotated[Path, typer.Option(help="The folder to write; it must not exist")],
-    solver: Annotated[Solver, typer.Option(help="How to solve")] = Solver.CLOSED_FORM,
+    fuse_method: Annotated[
+        FuseMethod | None,
+        typer.Option(help="What becomes of the concepts' changes  [default: gradient]"),
+    ] = None,
+    solver: Annotated[
+        Solver | None,
+        typer.Option(
+            help="How it is solved: closed-form or lbfgs by gradient, average or sum by "
+            "weight-average  [default: the method's first]"
+        ),
+    ] = None,
     prior: Annotated[
         Path | None, typer.Option(help="Folder with the base's prior moments (moments/…)")
     ] = None,
@@ -42,9 +53,12 @@ def fuse_local(
         list[str] | None,
         typer.Option(
             metavar="[PART=]VALUE",
-            help="Pull towards the average, for a part (text_encoder, cross_kv, spatial); repeat",
+            help="How firm the ridge is, for a part (text_encoder, cross_kv, spatial); repeat",
         ),
     ] = None,
+    ridge_towards: Annotated[
+        RidgeTarget, typer.Option(help="What the ridge pulls towards, and where lbfgs starts")
+    ] = RidgeTarget.AVERAGE,
     lbfgs_steps: Annotated[
         list[str] | None,
         typer.Option(metavar="[PART=]N", help="Steps of lbfgs, for a part; repeat"),
@@ -92,11 +106,12 @@ def fuse_local(
     blocks = _prior_files(prior) if prior else None
     weight = prior_weight if prior_weight is not None else (DEFAULT_PRIOR_WEIGHT if prior else 0.0)
     settings = FusionSettings(
-        solver=solver,
+        solver=solver_of(fuse_method, solver),
         ridge=ridges,
         prior_weight=weight,
         lbfgs_steps=steps,
         refine_rounds=refine_rounds,
+        ridge_target=ridge_towards,
     )
     with _progress() as progress:
         task = progress.add_task("reading", total=None)

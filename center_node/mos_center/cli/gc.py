@@ -20,7 +20,8 @@ def collect_garbage(
     """Remove files that nothing refers to, and uploads that nobody went on with.
 
     Only what is older than MOS_UPLOAD_GRACE_HOURS. Model versions that nobody points at expire
-    after MOS_RETENTION_DAYS. The center may go on serving meanwhile.
+    after MOS_RETENTION_DAYS, pictures of compositions after MOS_COMPOSITIONS_KEEP_DAYS. The center
+    may go on serving meanwhile.
     """
     with opened_data(data) as found:
         garbage = found.garbage().collect(caller=LOCAL, dry_run=dry_run)
@@ -36,5 +37,8 @@ def collect_garbage(
             f"{garbage.expired} model versions {would}expired, files of {garbage.released} "
             f"tombstoned ones {would}let go."
         )
+    if garbage.compositions:
+        would = "would be " if dry_run else ""
+        console.print(f"Pictures of {garbage.compositions} compositions {would}let go.")
     if garbage.answers or garbage.events:
         console.print(f"{garbage.answers} remembered answers and {garbage.events} events dropped.")

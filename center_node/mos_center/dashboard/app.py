@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mos_center.dashboard import assets, login, overview
+from mos_center.dashboard.compositions import page as compositions
+from mos_center.dashboard.compositions import request as composition_request
 from mos_center.dashboard.concepts import catalogue as concepts
 from mos_center.dashboard.concepts import changes as concept_changes
 from mos_center.dashboard.concepts import page as concept
@@ -24,6 +26,7 @@ from mos_center.dashboard.members import page as members
 from mos_center.dashboard.members import tokens
 from mos_center.dashboard.models import catalogue as models
 from mos_center.dashboard.models import compare
+from mos_center.dashboard.models import evaluation as evaluations
 from mos_center.dashboard.models import version as versions
 from mos_center.dashboard.operations import audit, system
 from mos_center.dashboard.pictures import Thumbnails
@@ -45,7 +48,10 @@ NOUNS = (
     fusions,
     fusion_request,
     fusion,
+    composition_request,
+    compositions,
     compare,
+    evaluations,
     models,
     versions,
     tokens,

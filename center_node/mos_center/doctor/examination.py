@@ -42,6 +42,7 @@ def _checked(settings: Settings, *, full: bool) -> Iterator[Finding]:
         "jobs": partial(serving.jobs, settings),
         "workers": partial(serving.workers, settings, known),
         "device": partial(serving.device, settings),
+        "evaluation": partial(serving.evaluation, settings),
         "tls": partial(serving.tls, settings),
         "access": partial(serving.access, settings, known),
     }

@@ -122,6 +122,30 @@ def device(settings: Settings) -> Iterator[Finding]:
         yield _gpu(settings.device)
 
 
+def evaluation(settings: Settings) -> Iterator[Finding]:
+    """What versions are evaluated with is there."""
+    clip, prompts = settings.evaluation_clip, settings.evaluation_prompts
+    folder = Path(clip)
+    if not clip:
+        yield ok("evaluation", "off: MOS_EVALUATION_CLIP is not set")
+    elif (folder / "config.json").is_file():
+        yield ok("evaluation", f"the CLIP in {folder} is there")
+    elif folder.is_absolute() or folder.exists():
+        yield fail(
+            "evaluation",
+            f"{folder} is no folder of a CLIP",
+            "Correct MOS_EVALUATION_CLIP: every evaluation will fail. API replicas do without.",
+        )
+    else:
+        yield ok("evaluation", f"{clip}: a hub id, which workers fetch or have")
+    if prompts is not None and not prompts.is_file():
+        yield fail(
+            "evaluation prompts",
+            f"{prompts} is not there",
+            "Correct MOS_EVALUATION_PROMPTS, or unset it for the usual prompts.",
+        )
+
+
 def _gpu(name: str) -> Finding:
     import torch
 

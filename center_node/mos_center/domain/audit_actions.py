@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from mos_center.domain.audits import AuditState
+from mos_center.domain.compositions import CompositionState
+from mos_center.domain.evaluations import EvaluationState
 from mos_center.domain.states import FusionState, SubmissionState
 
 AUDIT_ACTIONS: tuple[str, ...] = tuple(
@@ -12,10 +14,15 @@ AUDIT_ACTIONS: tuple[str, ...] = tuple(
             "alias.removed",
             "base.added",
             "base.measured",
+            "composition.released",
+            "composition.requested",
+            *(f"composition.{state.value}" for state in CompositionState),
             "concept.shared",
             "concept.shown",
             "concept.unshared",
             *(f"concept_audit.{state.value}" for state in AuditState),
+            "evaluation.requested",
+            *(f"evaluation.{state.value}" for state in EvaluationState),
             "fusion.requested",
             *(f"fusion.{state.value}" for state in FusionState),
             "invitation.created",

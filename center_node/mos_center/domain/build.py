@@ -11,7 +11,7 @@ from mos_protocol.part_weights import PartWeights
 
 from mos_center.domain.solving import Solving
 
-ENGINE_VERSION = "3"
+ENGINE_VERSION = "4"
 """Raised whenever the same request would give other bytes than before."""
 
 

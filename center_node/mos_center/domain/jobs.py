@@ -1,7 +1,8 @@
 """What workers are asked to do: jobs by id, and which of them go first.
 
 A fusion's job carries its id, and after each retry a number that was not used before; jobs of other
-kinds say their kind first: `validate:<submission>`, `audit:<audit>`.
+kinds say their kind first: `validate:<submission>`, `audit:<audit>`, `compose:<composition>`,
+`evaluate:<evaluation>`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from mos_center.domain.models import Priority
 
 VALIDATION = "validate"
 AUDIT = "audit"
+COMPOSITION = "compose"
+EVALUATION = "evaluate"
 
 
 @dataclass(frozen=True)

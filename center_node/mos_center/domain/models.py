@@ -19,6 +19,15 @@ from mos_center.domain.states import FusionState, SubmissionState
 COMMIT_DIGITS = 40
 
 
+class FuseMethod(StrEnum):
+    """What a fusion makes of the concepts' changes; each has one solver or more."""
+
+    GRADIENT = "gradient"
+    WEIGHT_AVERAGE = "weight-average"
+    CUSTOM_DIFFUSION = "custom-diffusion"
+    NONE = "none"
+
+
 class Solver(StrEnum):
     """How the layer-wise problem is solved."""
 
@@ -26,6 +35,17 @@ class Solver(StrEnum):
     LBFGS = "lbfgs"
     AVERAGE = "average"
     SUM = "sum"
+    CUSTOM_DIFFUSION = "custom-diffusion"
+    NONE = "none"
+
+    @property
+    def method(self) -> FuseMethod:
+        """The fuse method that it belongs to."""
+        if self.solves:
+            return FuseMethod.GRADIENT
+        if self in (Solver.AVERAGE, Solver.SUM):
+            return FuseMethod.WEIGHT_AVERAGE
+        return FuseMethod(self.value)
 
     @property
     def solves(self) -> bool:
@@ -248,12 +268,13 @@ class FusionPlan:
 
 @dataclass(frozen=True)
 class VersionConcept:
-    """A concept that is part of a model version."""
+    """A concept that is part of a model version; prompts name it by `trigger`."""
 
     name: str
     version: int
     weights: PartWeights
     words: tuple[str, ...]
+    trigger: str
 
 
 @dataclass(frozen=True)

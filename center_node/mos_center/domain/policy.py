@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from mos_center.domain.access import Visibility
+from mos_center.domain.compositions import CompositionRules
+from mos_center.domain.evaluations import EvaluationRules
 from mos_center.domain.webhooks import AddressRules
 
 
@@ -75,5 +77,7 @@ class Policy:
     withdrawal: Withdrawal = Withdrawal.TOMBSTONE
     statements: bool = False
     quota: Quota = field(default_factory=Quota)
+    compositions: CompositionRules = field(default_factory=CompositionRules)
+    evaluations: EvaluationRules = field(default_factory=EvaluationRules)
     webhooks: AddressRules = field(default_factory=AddressRules)
     open_without_tokens: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Self
 
@@ -21,6 +22,15 @@ DEFAULT_RIDGE: Mapping[Part, float] = MappingProxyType(dict.fromkeys(Part, 1e-3)
 DEFAULT_STEPS: Mapping[Part, int] = MappingProxyType(
     {Part.TEXT_ENCODER: 500, Part.CROSS_KV: 500, Part.SPATIAL: 50}
 )
+
+
+class RidgeTarget(StrEnum):
+    """What a ridge pulls the fused change towards."""
+
+    AVERAGE = "average"
+    ZERO = "zero"
+
+
 DEFAULT_PRIOR_WEIGHT = 0.1
 """For bases that have a prior."""
 MAX_STEPS = 10_000

@@ -26,7 +26,7 @@ def audit_concept(base: BaseSource, concept: ConceptSource) -> dict[str, object]
     weights = concept.load()
     with attach_concept(model, weights):
         recorded = record_templates(
-            model, layerwise(model), weights.words, seed=SEED, layers=base.layer_map
+            model, layerwise(model), concept.manifest.trigger, seed=SEED, layers=base.layer_map
         )
     differences = compare(concept, recorded)
     return judge(differences, base.layer_map, concept.manifest.moments.recording)

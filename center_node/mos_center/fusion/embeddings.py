@@ -15,12 +15,12 @@ import torch
 from mos_diffusion.concept_tokens import token_names, with_concept_tokens
 from mos_diffusion.tensor_file import write_all
 from mos_protocol.errors import InvalidRequest
-from mos_protocol.layer_map import LayerMap
 from torch import Tensor
 from transformers import CLIPTokenizer
 
 from mos_center.fusion.components import copy_component, write_json
 from mos_center.fusion.delta import round_to
+from mos_center.fusion.recipe import Recipe
 from mos_center.fusion.sources import ConceptSource
 
 FORMAT = "mos-concepts/1"
@@ -111,14 +111,9 @@ def write_tokenizer(base: Path, component: str, tokenizer: CLIPTokenizer, out: P
         write_json(folder / "special_tokens_map.json", tokenizer.special_tokens_map)
 
 
-def write_concepts(
-    concepts: Sequence[ConceptSource],
-    base_name: str,
-    layer_map: LayerMap,
-    tokenizers: Mapping[str, CLIPTokenizer],
-    out: Path,
-) -> None:
+def write_concepts(recipe: Recipe, tokenizers: Mapping[str, CLIPTokenizer], out: Path) -> None:
     """Write `concepts.safetensors` (`<encoder>.<word>`: (L, d) float32) and `concepts.json`."""
+    concepts, layer_map = recipe.concepts, recipe.base.layer_map
     layers = len(layer_map.cross_attention)
     tensors = {
         f"{encoder}.{item.word}": item.rows
@@ -128,7 +123,8 @@ def write_concepts(
     write_all(out / CONCEPTS_FILE, tensors, {"format": FORMAT})
     index = {
         "format": FORMAT,
-        "base": {"name": base_name, "digest": layer_map.digest},
+        "build": recipe.build,
+        "base": {"name": recipe.base.name, "digest": layer_map.digest},
         "cross_attention": list(layer_map.cross_attention),
         "concepts": [
             {
@@ -137,7 +133,7 @@ def write_concepts(
                 "package": concept.manifest.digest(),
                 "words": list(concept.manifest.words),
                 "class_word": concept.manifest.class_word,
-                "trigger": " ".join(concept.manifest.words),
+                "trigger": concept.manifest.trigger,
                 "licence": concept.manifest.licence,
                 "tokens": {
                     encoder: {

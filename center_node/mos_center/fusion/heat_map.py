@@ -69,6 +69,10 @@ def _grid(
     colours: str,
     most: float,
 ) -> None:
+    if not values.size:
+        axes.set_title(f"{title}: no layer is changed", fontsize=10)
+        axes.set_axis_off()
+        return
     image = axes.imshow(values, cmap=colours, vmin=0, vmax=most, aspect="auto")
     axes.set_title(title, fontsize=10)
     axes.set_yticks(range(len(rows)), rows, fontsize=7)

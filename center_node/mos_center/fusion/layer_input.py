@@ -21,8 +21,9 @@ from mos_center.fusion.parallel import Stopwatch, compute_device
 from mos_center.fusion.problem import InputProblem, LayerProblem, gather, objective
 from mos_center.fusion.quality import LayerQuality, Measure, dense
 from mos_center.fusion.report import LayerReport
-from mos_center.fusion.settings import FusionSettings
+from mos_center.fusion.settings import FusionSettings, Solver
 from mos_center.fusion.solvers import Solution, solve
+from mos_center.fusion.solvers.constrained import rows_of
 from mos_center.fusion.sources import BaseSource, BlockMoments, ConceptSource
 from mos_center.fusion.sums import ConceptUpdate, InputSums
 from mos_center.fusion.sums_cache import Reuse, SumsCache
@@ -78,6 +79,8 @@ def fuse_input(work: BlockWork, item: LayerInput) -> FusedInput:
             sums = _sums(work, item, updates, reader, device)
         with work.watch.phase("solve"):
             problem = gather(layers, updates, sums, prior, work.prior_weight)
+            if work.settings.solver is Solver.CUSTOM_DIFFUSION:
+                problem.rows = _held_rows(work, item, device)
             solution = solve(problem, work.settings)
             # Rounded as they are published: what follows reports on these.
             solution.reduced[:] = [reduced.float().double() for reduced in solution.reduced]
@@ -94,8 +97,9 @@ def fuse_input(work: BlockWork, item: LayerInput) -> FusedInput:
     tensors: dict[str, Tensor] = {}
     collisions: dict[tuple[int, int], float] = {}
     for layer, reduced, quality in zip(problem.layers, solution.reduced, qualities, strict=True):
-        tensors[f"{layer.layer.name}.up"] = layer.basis.float().cpu()
-        tensors[f"{layer.layer.name}.down"] = reduced.float().cpu()
+        if work.settings.solver is not Solver.NONE:
+            tensors[f"{layer.layer.name}.up"] = layer.basis.float().cpu()
+            tensors[f"{layer.layer.name}.down"] = reduced.float().cpu()
         for pair, value in quality.collisions().items():
             collisions[pair] = collisions.get(pair, 0.0) + value
     return FusedInput(tensors, reports, collisions, estimated)
@@ -139,6 +143,17 @@ def _prior(work: BlockWork, item: LayerInput, device: torch.device) -> Tensor | 
     if work.prior is None or item.name not in work.prior:
         return None
     return equalised(work.prior.read(item.name)).to(device)
+
+
+def _held_rows(work: BlockWork, item: LayerInput, device: torch.device) -> dict[int, Tensor]:
+    """Rows of the concepts that recorded their own words and the end token alone."""
+    found = {}
+    for index, concept in enumerate(work.concepts):
+        if concept.manifest.moments.recording == "paper":
+            moment = work.moments.read(concept.digest, item.name)
+            if moment is not None:
+                found[index] = rows_of(moment.to(device))
+    return found
 
 
 def changed_layers(work: BlockWork, item: LayerInput) -> list[Linear]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +18,8 @@ from mos_protocol.package import check_file, check_manifest
 from mos_protocol.part_weights import PartWeights
 from mos_protocol.words import check_words
 
+from mos_center.domain.build import ENGINE_VERSION
+from mos_center.domain.fuse_methods import Changed, check_prior, unfit
 from mos_center.fusion.parallel import Stopwatch, workers
 from mos_center.fusion.previews import write_previews
 from mos_center.fusion.publish import write_model
@@ -70,6 +74,8 @@ def fuse_local(
         for (folder, weights), manifest in zip(packages, manifests, strict=True)
     ]
     check_words((item.concept, item.words) for item in manifests)
+    check_prior(settings.solver, source.name, has_prior=prior is not None)
+    _check_fit(settings, concepts)
     gone = {}
     for folder in withdrawn:
         manifest = read_manifest(folder)
@@ -79,6 +85,7 @@ def fuse_local(
         source,
         concepts,
         settings,
+        _build(source, concepts, settings, exports),
         tuple(exports),
         lambda digest: gone[digest][0] if digest in gone else None,
     )
@@ -132,6 +139,25 @@ def _sample(recipe: Recipe, blocks: Sequence[Path], model: Path) -> str:
     return ""
 
 
+def _build(
+    base: BaseSource,
+    concepts: Sequence[ConceptSource],
+    settings: FusionSettings,
+    exports: Sequence[str],
+) -> Digest:
+    """The digest over all that decides the result; no center has it, which knows versions too."""
+    content = {
+        "base": base.digest,
+        "concepts": [[item.digest, item.weights.to_json()] for item in concepts],
+        "engine": ENGINE_VERSION,
+        "settings": settings.to_json(),
+        "exports": sorted(exports),
+        "fused": "locally",
+    }
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return Digest(hashlib.sha256(canonical.encode()).hexdigest())
+
+
 def _check_request(
     packages: Sequence[tuple[Path, PartWeights]],
     settings: FusionSettings,
@@ -147,6 +173,13 @@ def _check_request(
             f"A prior weight of {settings.prior_weight:g} needs the base's prior moments.",
             hint="Name the folder that holds them, or leave the prior weight at 0.",
         )
+
+
+def _check_fit(settings: FusionSettings, concepts: Sequence[ConceptSource]) -> None:
+    """Raise what stands against fusing the first concept that the solver can't fuse."""
+    changed = (Changed(item.ref, item.weights, item.manifest) for item in concepts)
+    for _, error in unfit(settings.solver, changed):
+        raise error
 
 
 def _check_packages(

@@ -15,12 +15,13 @@ from mos_center.fusion.report import (
     collisions,
     concept_residual,
     summarise,
-    warnings,
 )
-from mos_center.fusion.settings import FusionSettings, Solver
+from mos_center.fusion.report_warnings import warnings
+from mos_center.fusion.settings import FusionSettings, RidgeTarget, Solver
 from mos_center.fusion.sources import BaseSource, ConceptSource
 
 _MAX_TEXT = 200
+_TARGETS = {RidgeTarget.AVERAGE: "the average", RidgeTarget.ZERO: "zero"}
 
 _FRONT = """---
 library_name: diffusers
@@ -67,7 +68,7 @@ def model_card(
     """The whole README as markdown; `previews` are paths of pictures, one per concept or none."""
     layers = [layer for block in blocks for layer in block.layers]
     refs = [concept.ref for concept in concepts]
-    trigger = " ".join(concepts[0].manifest.words)
+    trigger = concepts[0].manifest.trigger
     sections = [
         _FRONT + f"\n# {len(concepts)} concepts on {base.name}\n",
         _concept_table(base, concepts),
@@ -84,7 +85,7 @@ def model_card(
 
 def _concept_table(base: BaseSource, concepts: Sequence[ConceptSource]) -> str:
     rows = "".join(
-        f"| {concept.ref} | `{' '.join(concept.manifest.words)}` | {concept.manifest.class_word} "
+        f"| {concept.ref} | `{concept.manifest.trigger}` | {concept.manifest.class_word} "
         f"| {_weights(concept)} | {_line(concept.manifest.licence) or 'not stated'} "
         f"| {_line(concept.manifest.consent) or 'not stated'} "
         f"| {_line(concept.manifest.description)} |\n"
@@ -116,7 +117,7 @@ def _settings(settings: FusionSettings) -> str:
     steps = ", ".join(f"{part.value} {value}" for part, value in settings.lbfgs_steps.items())
     lines = [f"- solver: {settings.solver.value}"]
     if settings.solves:
-        lines += [f"- ridge towards the average, relative: {ridge}"]
+        lines += [f"- ridge towards {_TARGETS[settings.ridge_target]}, relative: {ridge}"]
         lines += [f"- weight of the base's prior: {settings.prior_weight:g}"]
     if settings.solver is Solver.LBFGS:
         lines += [f"- LBFGS steps: {steps}"]
@@ -161,7 +162,8 @@ def _kept(blocks: Sequence[BlockReport], layers: Sequence[LayerReport], refs: Se
 
 
 def _warnings(layers: Sequence[LayerReport], refs: Sequence[str], settings: FusionSettings) -> str:
-    notes = "".join(f"- {_line(text)}\n" for text in warnings(layers, refs, settings.ridge))
+    found = warnings(layers, refs, settings.ridge, settings.solver)
+    notes = "".join(f"- {_line(text)}\n" for text in found)
     return f"Warnings:\n\n{notes}" if notes else ""
 
 

@@ -95,7 +95,7 @@ def _sample(concepts: Sequence[ConceptSource], model: Path, paths: Sequence[str]
     fused = load_base(model, device=compute_device())
     for concept, path in zip(concepts, paths, strict=True):
         manifest = concept.manifest
-        prompt = preview_prompt(manifest.words)
+        prompt = preview_prompt(manifest.trigger)
         write_sheet(fused, prompt, model / path, PREVIEW_SEEDS, _resolution(manifest, fused))
 
 

@@ -1,7 +1,7 @@
 """The least-squares problem of one layer input, reduced to what the concepts' LoRAs span.
 
     f(D) = tr(D G Dᵀ) − 2 tr(C Dᵀ)        G = Σ Gᵢ,   C = Σ αᵢ ΔWᵢ Gᵢ        (f(0) = 0)
-    F(D) = f(D) + ρ tr(D G₀ Dᵀ) + λ‖D − D̄‖²                D̄ = (1/N) Σ αᵢ ΔWᵢ
+    F(D) = f(D) + ρ tr(D G₀ Dᵀ) + λ‖D − D̄‖²                D̄ = (1/N) Σ αᵢ ΔWᵢ, or 0
 
 Every column of C and of D̄ lies in the span of the stacked ups, so D = Q E with an orthonormal Q
 of at most Σ rᵢ columns; all that follows happens on E.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from mos_protocol.errors import InvalidRequest
@@ -69,7 +69,11 @@ class LayerProblem:
 
 @dataclass
 class InputProblem:
-    """All layers that share one input: gram is G (d, d), prior is ρG₀ (d, d) or None."""
+    """All layers that share one input: gram is G (d, d), prior is ρG₀ (d, d) or None.
+
+    generic: G₀ (d, d), where the base has it. rows: orthonormal rows (n, d) that concepts are held
+    at, by their index, for a solver that holds some.
+    """
 
     name: str
     part: Part
@@ -77,6 +81,16 @@ class InputProblem:
     gram: Tensor
     prior: Tensor | None
     layers: list[LayerProblem] = field(default_factory=list)
+    generic: Tensor | None = None
+    rows: Mapping[int, Tensor] = field(default_factory=dict)
+
+    def around_zero(self) -> InputProblem:
+        """The same with D̄ = 0: its ridge pulls towards the base, where solving starts then."""
+        layers = [
+            replace(layer, average=torch.zeros_like(layer.average), pull=layer.target)
+            for layer in self.layers
+        ]
+        return replace(self, layers=layers)
 
     @property
     def curvature(self) -> Tensor:
@@ -111,7 +125,7 @@ def gather(
         check_update(update, layers)
     gram = sums.total(prior)
     held = None if prior is None or prior_weight == 0 else prior_weight * prior
-    problem = InputProblem(layers[0].input, layers[0].part, len(updates), gram, held)
+    problem = InputProblem(layers[0].input, layers[0].part, len(updates), gram, held, generic=prior)
     curvature = problem.curvature
     for layer in layers:
         reduced = _reduce(layer, updates, sums, curvature)

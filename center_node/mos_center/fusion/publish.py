@@ -55,6 +55,7 @@ from mos_center.fusion.model_card import model_card
 from mos_center.fusion.parallel import one_thread
 from mos_center.fusion.recipe import Recipe
 from mos_center.fusion.report import BlockReport
+from mos_center.fusion.report_warnings import warnings
 from mos_center.fusion.sources import BaseSource
 
 DELTA_FILE = "delta.safetensors"
@@ -86,7 +87,7 @@ def write_model(recipe: Recipe, blocks: Sequence[Path], out: Path) -> dict[str, 
         for encoder, tokenizer in tokenizers.items():
             _write_text_encoder(recipe, encoder, tokenizer, deltas, out)
     write_index(base.folder, out)
-    write_concepts(concepts, base.name, base.layer_map, tokenizers, out)
+    write_concepts(recipe, tokenizers, out)
     found = _write_reports(recipe, [read_report(path) for path in blocks], out)
     for name in recipe.exports:
         export(out, name, out / EXPORTS_FOLDER / name)
@@ -97,7 +98,9 @@ def _write_reports(recipe: Recipe, blocks: Sequence[BlockReport], out: Path) -> 
     """Write report.json, its picture and the model card; return the report."""
     refs = [concept.ref for concept in recipe.concepts]
     settings = recipe.settings
-    found = report.report_json(blocks, settings.to_json(), _inputs(recipe), refs, settings.ridge)
+    layers = [layer for block in blocks for layer in block.layers]
+    told = warnings(layers, refs, settings.ridge, settings.solver)
+    found = report.report_json(blocks, settings.to_json(), _inputs(recipe), refs, told)
     write_json(out / REPORT_FILE, found)
     draw_quality(blocks, refs, out / QUALITY_FILE)
     write_card(recipe, blocks, out)

@@ -16,13 +16,15 @@ from mos_center.fusion.sources import BaseSource, ConceptSource
 class Recipe:
     """Base, concepts in their order, settings, and the formats of other tools to add.
 
-    at_hand: finds a package by its digest if it can still be read, to take a concept that is not
-    in this fusion out of earlier sums.
+    build: the digest over all of these, by which the result is known. at_hand: finds a package by
+    its digest if it can still be read, to take a concept that is not in this fusion out of earlier
+    sums.
     """
 
     base: BaseSource
     concepts: Sequence[ConceptSource]
     settings: FusionSettings
+    build: Digest
     exports: Sequence[str] = ()
     at_hand: Callable[[Digest], ConceptSource | None] = lambda digest: None
 

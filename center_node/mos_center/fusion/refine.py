@@ -41,7 +41,7 @@ def record_on_fused(
     weights = ConceptWeights(own.words, own.embeddings, _fused_factors(blocks))
     with attach_concept(model, weights):
         found = record_templates(
-            model, layerwise(model), own.words, seed=SEED, layers=base.layer_map
+            model, layerwise(model), concept.manifest.trigger, seed=SEED, layers=base.layer_map
         )
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -8,16 +8,14 @@ concepts' own inputs, relative to the base's: 1 is the base, 0 is perfect. A con
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from mos_protocol.layer_map import Part
 
 from mos_center.fusion.quality import Fit
-from mos_center.fusion.settings import GROWTH_LIMIT
 
 FORMAT = "mos-fusion-report/2"
-KEPT_WARNING = 0.5
 _WORST_PAIRS = 5
 
 
@@ -143,42 +141,12 @@ def collisions(blocks: Sequence[BlockReport], concepts: int) -> list[tuple[int, 
     return sorted(found, key=lambda pair: (-pair[2], pair[:2]))
 
 
-def warnings(
-    layers: Sequence[LayerReport], refs: Sequence[str], asked_ridge: Mapping[Part, float]
-) -> list[str]:
-    """Sentences about concepts that keep little, and layers that had to be held back."""
-    found = []
-    for index, ref in enumerate(refs):
-        kept = 1 - concept_residual(layers, index)
-        if any(layer.fits for layer in layers) and kept < KEPT_WARNING:
-            found.append(
-                f"{ref} keeps {kept:.0%} of what it asks of its layers, less than "
-                f"{KEPT_WARNING:.0%}; raise its weight or fuse it with fewer concepts"
-            )
-    raised = [layer for layer in layers if layer.relative_ridge > 1.001 * asked_ridge[layer.part]]
-    if raised:
-        first = raised[0]
-        found.append(
-            f"the ridge was raised in {len(raised)} layers to keep their delta within "
-            f"{GROWTH_LIMIT:g} times a single concept's, first in {first.layer} "
-            f"({asked_ridge[first.part]:g} → {first.relative_ridge:.3g}); raise ridge.{first.part}"
-        )
-    assumed = [layer for layer in layers if layer.assumed]
-    if assumed:
-        found.append(
-            f"{len(assumed)} layers are changed that {max(la.assumed for la in assumed)} concepts "
-            f"have no moments of, first {assumed[0].layer}: those are taken to send what the "
-            "others do, which averages the change; a base added with --prior-layers all keeps more"
-        )
-    return found
-
-
 def report_json(
     blocks: Sequence[BlockReport],
     settings: dict[str, object],
     inputs: dict[str, object],
     refs: Sequence[str],
-    asked_ridge: Mapping[Part, float],
+    warnings: Sequence[str],
 ) -> dict[str, object]:
     """The whole report as plain data; `inputs` says what was fused, `refs` names the concepts."""
     layers = [layer for block in blocks for layer in block.layers]
@@ -186,7 +154,7 @@ def report_json(
         "format": FORMAT,
         **inputs,
         "settings": settings,
-        "warnings": warnings(layers, refs, asked_ridge),
+        "warnings": list(warnings),
         "parts": {part.value: _summary_json(own) for part, own in by_part(layers).items()},
         "kept": {ref: _concept_json(layers, index) for index, ref in enumerate(refs)},
         "estimated": [refs[index] for index in sorted(set().union(*(b.estimated for b in blocks)))],

@@ -43,6 +43,7 @@ def recipe_of(plan: FusionPlan, ledger: FusionLedger, blobs: BlobStore) -> Recip
             lbfgs_steps=plan.lbfgs_steps or {},
             refine_rounds=plan.refine_rounds,
         ),
+        plan.build,
         plan.exports,
         at_hand,
     )

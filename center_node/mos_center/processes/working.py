@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from mos_protocol.errors import InvalidRequest
 
-from mos_center.domain.jobs import AUDIT, VALIDATION
+from mos_center.domain.jobs import AUDIT, COMPOSITION, EVALUATION, VALIDATION
 from mos_center.domain.ports import FusionQueue
 from mos_center.domain.workers import WorkerRecord
 from mos_center.opening import OpenedData
@@ -97,6 +97,8 @@ def new_worker(data: OpenedData, settings: Settings) -> Worker:
     from mos_center.fusion.parallel import compute_device, device_name
     from mos_center.fusion.sums_cache import SumsCache
     from mos_center.jobs.audit_job import ConceptAuditJob
+    from mos_center.jobs.composition_job import CompositionJob
+    from mos_center.jobs.evaluation_job import EvaluationJob, EvaluationTools
     from mos_center.jobs.fusion_job import FusionJob
     from mos_center.jobs.heartbeat import Heartbeat
     from mos_center.jobs.patience import Patience
@@ -122,8 +124,18 @@ def new_worker(data: OpenedData, settings: Settings) -> Worker:
         previews=settings.previews,
     )
     kinds: dict[str, JobKind] = {
+        COMPOSITION: CompositionJob(
+            data.composition_ledger(), data.blobs, settings.drawing / place.folder, patience
+        ),
         AUDIT: ConceptAuditJob(AuditLedgerService(data.database), data.blobs),
         VALIDATION: ValidationJob(data.center().validation),
+        EVALUATION: EvaluationJob(
+            data.evaluation_ledger(),
+            data.blobs,
+            settings.evaluations,
+            EvaluationTools(settings.evaluation_clip, settings.evaluation_prompts),
+            patience,
+        ),
     }
     return Worker(
         settings.jobs,

@@ -11,13 +11,16 @@ from mos_center.service.aliases import AliasService
 from mos_center.service.audit import AuditService
 from mos_center.service.bases import BaseService
 from mos_center.service.comparison import ComparisonService
+from mos_center.service.compositions import CompositionService
 from mos_center.service.concept_audits import ConceptAuditService
 from mos_center.service.concepts import ConceptService
+from mos_center.service.evaluations import EvaluationService
 from mos_center.service.fusions import FusionService
 from mos_center.service.health import HealthService
 from mos_center.service.idempotency import IdempotencyService
 from mos_center.service.invitations import InvitationService
 from mos_center.service.lineage import LineageService
+from mos_center.service.marks import MarkService
 from mos_center.service.members import MemberService
 from mos_center.service.models import ModelService
 from mos_center.service.overview import OverviewService
@@ -47,7 +50,10 @@ class Center:
     models: ModelService
     aliases: AliasService
     comparisons: ComparisonService
+    compositions: CompositionService
+    evaluations: EvaluationService
     lineage: LineageService
+    marks: MarkService
     refusion: RefusionService
     withdrawal: WithdrawalService
     tokens: TokenService
@@ -85,7 +91,10 @@ def assemble(
         models=ModelService(database, blobs),
         aliases=AliasService(database),
         comparisons=ComparisonService(database),
+        compositions=CompositionService(database, queue, policy.compositions),
+        evaluations=EvaluationService(database, queue, policy.evaluations),
         lineage=LineageService(database),
+        marks=MarkService(database),
         refusion=RefusionService(database, fusions),
         withdrawal=WithdrawalService(database, blobs, queue, policy.withdrawal),
         members=MemberService(database),

@@ -14,6 +14,7 @@ from mos_protocol.names import Digest
 
 from mos_center.domain.access import Caller, Role, Scope
 from mos_center.domain.build import build_digest
+from mos_center.domain.fuse_methods import check_prior
 from mos_center.domain.models import BaseRecord, Fusion, Priority
 from mos_center.domain.policy import Quota
 from mos_center.domain.ports import Transaction
@@ -86,6 +87,8 @@ def examine(
     members, refusals = find_members(transaction, request.concepts, base, caller)
     findings = [*refusals, *findings_about(members, base, request.solver)]
     findings += _raised(Subject.SETTINGS, partial(_prior_weight, request, base))
+    needs = partial(check_prior, request.solver, base.name, has_prior=bool(base.prior))
+    findings += _raised(Subject.SETTINGS, needs)
     findings += around
     if any(finding.error for finding in findings):
         return Examined(tuple(findings), tuple(members))

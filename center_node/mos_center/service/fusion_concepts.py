@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from mos_protocol.errors import Conflict, InvalidRequest, NotFound
 from mos_protocol.layer_map import Part
+from mos_protocol.methods import LAYER_PARTS
 from mos_protocol.moments import moments_path
 from mos_protocol.names import ConceptRef, parse_concept_name
 from mos_protocol.part_weights import PartWeights
 from mos_protocol.words import shared_words
 
 from mos_center.domain.access import Caller
+from mos_center.domain.fuse_methods import Changed, loses_change, unfit
 from mos_center.domain.models import BaseRecord, Solver, Submission
 from mos_center.domain.ports import Transaction
 from mos_center.domain.states import SubmissionState
@@ -22,6 +24,11 @@ from mos_center.service.fusion_findings import Finding, FindingKind, Subject
 from mos_center.service.fusion_requests import WantedConcept
 
 _NAMED = 3
+_TUNED = {
+    "cross": "cross-attention alone",
+    "keys-values": "the keys and values of cross-attention alone",
+    "none": "embeddings alone",
+}
 _SHARED = "those are taken to send into them what the others do, which averages the change."
 
 
@@ -62,6 +69,7 @@ def findings_about(
     yield from _repeated(members)
     yield from _taken_words(members, base)
     yield from _parts_without_change(members)
+    yield from _ways_to_change(members, solver)
     if solver.solves:
         yield from _missing_moments(members, base)
 
@@ -110,16 +118,37 @@ def _taken_words(members: Sequence[Member], base: BaseRecord) -> Iterator[Findin
 
 def _parts_without_change(members: Sequence[Member]) -> Iterator[Finding]:
     for member in members:
-        training = member.submission.manifest.training
-        cross = training is not None and training.layers == "cross"
-        if cross and member.weights.of(Part.SPATIAL) > 0:
+        manifest = member.submission.manifest
+        if manifest.training is None:
+            continue
+        changed = LAYER_PARTS[manifest.training.layers]
+        idle = [part for part in Part if part not in changed and member.weights.of(part) > 0]
+        if idle:
+            names = " or ".join(part.value.replace("_", " ") for part in idle)
             yield Finding(
                 FindingKind.WARNING,
                 Subject.CONCEPTS,
-                f"{member.ref} has no spatial part: it was tuned on cross-attention alone, so its "
-                "weight there does nothing.",
+                f"{member.ref} has no {names} part: {manifest.method} tuned "
+                f"{_TUNED[manifest.training.layers]}, so its weight there does nothing.",
                 "It can be fused all the same.",
                 (member.ref,),
+            )
+
+
+def _ways_to_change(members: Sequence[Member], solver: Solver) -> Iterator[Finding]:
+    """What the solver can't fuse, and what it leaves out."""
+    changed = [Changed(one.ref, one.weights, one.submission.manifest) for one in members]
+    for ref, error in unfit(solver, changed):
+        yield Finding.of(error, Subject.CONCEPTS, ref)
+    for concept in changed:
+        if loses_change(solver, concept):
+            yield Finding(
+                FindingKind.WARNING,
+                Subject.CONCEPTS,
+                f"{concept.ref} loses what it changes in layers: the fuse method {solver} inserts "
+                "its words alone.",
+                "Choose another fuse method to keep more of it.",
+                (concept.ref,),
             )
 
 

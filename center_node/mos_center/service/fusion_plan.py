@@ -50,15 +50,7 @@ def next_version(
         aliases=(),
         base=base.name,
         base_digest=base.digest,
-        concepts=tuple(
-            VersionConcept(
-                concept.name,
-                concept.version,
-                concept.weights,
-                find_submission(transaction, concept.submission_id).manifest.words,
-            )
-            for concept in fusion.concepts
-        ),
+        concepts=tuple(_published(transaction, concept) for concept in fusion.concepts),
         solver=fusion.solver,
         fusion_id=fusion.id,
         build=fusion.build,
@@ -73,6 +65,13 @@ def _base(transaction: Transaction, fusion: Fusion) -> BaseRecord:
     if base is None:
         raise NotFound(f"The base {fusion.base!r} is not registered any more.")
     return base
+
+
+def _published(transaction: Transaction, concept: FusionConcept) -> VersionConcept:
+    manifest = find_submission(transaction, concept.submission_id).manifest
+    return VersionConcept(
+        concept.name, concept.version, concept.weights, manifest.words, manifest.trigger
+    )
 
 
 def _planned(transaction: Transaction, concept: FusionConcept) -> PlannedConcept:

@@ -13,8 +13,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from mos_center.domain.access import SYSTEM, Caller, Role, Scope
+from mos_center.domain.compositions import CompositionRules
 from mos_center.domain.ports import BlobStore, Database, StoredBlob
 from mos_center.domain.states import SubmissionState
+from mos_center.service.composition_pictures import release_pictures
 from mos_center.service.models import ModelService
 from mos_center.service.rejection import refuse
 from mos_center.service.submissions import find_submission, record_decision
@@ -39,12 +41,14 @@ class Garbage:
     events: int = 0
     expired: int = 0
     released: int = 0
+    compositions: int = 0
 
 
 class GarbageService:
     """Removes what is older than `grace` and belongs to nothing.
 
-    Model versions that nobody points at expire after `retention`; None: never.
+    Model versions that nobody points at expire after `retention`; None: never. `compositions` says
+    how long their pictures are kept.
     """
 
     def __init__(
@@ -53,11 +57,13 @@ class GarbageService:
         blobs: BlobStore,
         grace: timedelta,
         retention: timedelta | None = None,
+        compositions: CompositionRules | None = None,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._grace = grace
         self._retention = retention
+        self._compositions = compositions or CompositionRules()
 
     def collect(self, *, caller: Caller, dry_run: bool = False) -> Garbage:
         """Remove it and say how much; with `dry_run` only say."""
@@ -66,13 +72,26 @@ class GarbageService:
         before = now - self._grace
         submissions = self._give_up(before, dry_run)
         expired, released = self._retire(now, dry_run)
+        compositions = release_pictures(
+            self._database, self._blobs, self._compositions.keep, now, dry_run=dry_run
+        )
         uploads = self._blobs.forget_uploads(before, dry_run=dry_run)
         if not dry_run:
             uploads += self._blobs.sweep()
         blobs = self.free_blobs(before, dry_run)
         answers, events = (0, 0) if dry_run else self._prune(now - KEPT)
         size = sum(blob.size for blob in blobs)
-        found = Garbage(submissions, len(blobs), size, uploads, answers, events, expired, released)
+        found = Garbage(
+            submissions,
+            len(blobs),
+            size,
+            uploads,
+            answers,
+            events,
+            expired,
+            released,
+            compositions,
+        )
         log.info("garbage.collected dry_run=%s blobs=%d bytes=%d", dry_run, found.blobs, size)
         return found
 

@@ -135,7 +135,10 @@ class ModelService:
             buried = transaction.models.tombstoned(before)
         for ref in () if dry_run else buried:
             with self._database.write() as transaction:
-                digests = transaction.models.forget_files(ref.model, ref.version)
+                digests = (
+                    *transaction.models.forget_files(ref.model, ref.version),
+                    *transaction.evaluations.forget_grids_of(ref.model, ref.version),
+                )
                 release_files(transaction, self._blobs, digests)
                 transaction.audit.record(
                     AuditEvent(caller.name, "version.released", f"model/{ref}")

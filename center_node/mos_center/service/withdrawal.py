@@ -70,7 +70,9 @@ class WithdrawalService:
             withdrawn_at=datetime.now(UTC),
         )
         transaction.submissions.update(withdrawn)
-        release_files(transaction, self._blobs, transaction.submissions.forget_files(concept.id))
+        files = transaction.submissions.forget_files(concept.id)
+        grids = transaction.evaluations.forget_grids_with(concept.id)
+        release_files(transaction, self._blobs, (*files, *grids))
         record_decision(transaction, concept, withdrawn, caller)
         return withdrawn
 

@@ -31,13 +31,16 @@ from mos_center.storage.repositories.audit import SqlAuditLog
 from mos_center.storage.repositories.audits import SqlConceptAudits
 from mos_center.storage.repositories.bases import SqlBases
 from mos_center.storage.repositories.blobs import SqlBlobs
+from mos_center.storage.repositories.compositions import SqlCompositions
 from mos_center.storage.repositories.concepts import SqlConcepts
 from mos_center.storage.repositories.counts import SqlCounts
+from mos_center.storage.repositories.evaluations import SqlEvaluations
 from mos_center.storage.repositories.fusion_events import SqlFusionEvents
 from mos_center.storage.repositories.fusions import SqlFusions
 from mos_center.storage.repositories.idempotency import SqlIdempotencyKeys
 from mos_center.storage.repositories.invitations import SqlInvitations
 from mos_center.storage.repositories.lineage import SqlLineages
+from mos_center.storage.repositories.marks import SqlMarks
 from mos_center.storage.repositories.members import SqlMembers
 from mos_center.storage.repositories.models import SqlModels
 from mos_center.storage.repositories.outbox import SqlOutbox
@@ -94,6 +97,10 @@ class SqlTransaction:
         return SqlLineages(self._connection)
 
     @cached_property
+    def marks(self) -> SqlMarks:
+        return SqlMarks(self._connection)
+
+    @cached_property
     def usages(self) -> SqlUsages:
         return SqlUsages(self._connection)
 
@@ -124,6 +131,14 @@ class SqlTransaction:
     @cached_property
     def audits(self) -> SqlConceptAudits:
         return SqlConceptAudits(self._connection)
+
+    @cached_property
+    def compositions(self) -> SqlCompositions:
+        return SqlCompositions(self._connection)
+
+    @cached_property
+    def evaluations(self) -> SqlEvaluations:
+        return SqlEvaluations(self._connection)
 
     @cached_property
     def audit(self) -> SqlAuditLog:

@@ -100,6 +100,8 @@ submissions = Table(
     Column("withdrawn_at", Utc),
     # When it was last offered or got a file; null: not since it was added.
     Column("touched_at", Utc),
+    # How prompts name it: its words, and after a modifier the class word.
+    Column("trigger_words", Text, nullable=False),
     UniqueConstraint("owner", "name", "version"),
     # All that lists and searches look at.
     Index("ix_submissions_listed", "state", "id", "owner", "name", "base", "class_word", "words"),
@@ -155,6 +157,8 @@ fusions = Table(
     # Whether previews are sampled; null: as the center does.
     Column("previews", Boolean),
     Index("ix_fusions_state_id", "state", "id"),
+    # By which marks of pictures are looked up.
+    Index("ix_fusions_build", "build"),
     # The same request is fused once, unless it failed or was cancelled.
     Index(
         "uq_fusions_model_build_alive",
@@ -347,6 +351,80 @@ concept_audits = Table(
     Column("created_at", Utc, nullable=False),
     Column("finished_at", Utc),
     Index("ix_concept_audits_state", "state"),
+)
+
+# Scenes that members had drawn with a version; they and the pictures are nobody else's.
+compositions = Table(
+    "compositions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("model", Name, nullable=False),
+    Column("version", Integer, nullable=False),
+    # JSON as text, as `mos_protocol.scene` writes it.
+    Column("scene", Text, nullable=False),
+    Column("seeds", JSON, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("requested_by", Name, nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("error", JSON(none_as_null=True)),
+    Column("created_at", Utc, nullable=False),
+    Column("started_at", Utc),
+    Column("finished_at", Utc),
+    # When its pictures were let go of.
+    Column("released_at", Utc),
+    ForeignKeyConstraint(["model", "version"], ["model_versions.model", "model_versions.version"]),
+    Index("ix_compositions_requested_by_id", "requested_by", "id"),
+    Index("ix_compositions_state_id", "state", "id"),
+    Index("ix_compositions_released_at_finished_at", "released_at", "finished_at"),
+)
+
+composition_pictures = Table(
+    "composition_pictures",
+    metadata,
+    Column("composition", ForeignKey("compositions.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("sha256", ForeignKey("blobs.sha256"), nullable=False, index=True),
+    Column("size", BigInteger, nullable=False),
+)
+
+# What published versions' concepts look like beside their own models, measured.
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("model", Name, nullable=False),
+    Column("version", Integer, nullable=False),
+    # The set's name, or the texts, or neither: by class word.
+    Column("prompts", JSON, nullable=False),
+    Column("seeds", Integer, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("error", JSON(none_as_null=True)),
+    Column("result", JSON(none_as_null=True)),
+    Column("requested_by", Name, nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("started_at", Utc),
+    Column("finished_at", Utc),
+    ForeignKeyConstraint(["model", "version"], ["model_versions.model", "model_versions.version"]),
+    Index("ix_evaluations_model_version_id", "model", "version", "id"),
+    Index("ix_evaluations_state_id", "state", "id"),
+)
+
+# Pictures of an evaluation's concepts; `number` is the concept's place in the version.
+evaluation_grids = Table(
+    "evaluation_grids",
+    metadata,
+    Column("evaluation", ForeignKey("evaluations.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("submission", ForeignKey("submissions.id"), nullable=False, index=True),
+    Column("sha256", ForeignKey("blobs.sha256"), nullable=False, index=True),
+    Column("size", BigInteger, nullable=False),
 )
 
 idempotency_keys = Table(

@@ -10,7 +10,11 @@ from typing import Annotated
 import typer
 
 from mos_client.cli import (
+    center_compositions,
+    center_evaluations,
+    composing,
     concepts,
+    evaluating,
     export,
     failures,
     fusion_changes,
@@ -21,11 +25,13 @@ from mos_client.cli import (
     model_versions,
     models,
     packages,
+    protecting,
     registry,
     reviews,
     sampling,
     tokens,
     tuning,
+    whose,
 )
 from mos_client.cli.invocation import Certificates, Invocation
 
@@ -57,9 +63,16 @@ app.command("fusions")(fusions.fusions)
 app.add_typer(fusion_changes.app, name="fusion")
 app.command("models")(models.models)
 app.add_typer(model_versions.app, name="model")
+app.add_typer(center_evaluations.app, name="evaluation")
+app.add_typer(center_compositions.app, name="composition")
 app.command("pull")(models.pull)
 app.command("export")(export.export)
 app.command("sample")(sampling.sample)
+app.command("whose")(whose.whose)
+app.command("compose")(composing.compose)
+app.command("storyboard")(composing.storyboard)
+app.command("evaluate")(evaluating.evaluate)
+app.command("protect")(protecting.protect)
 app.add_typer(reviews.app, name="review")
 app.add_typer(members.app, name="member")
 app.command("invite")(members.invite)

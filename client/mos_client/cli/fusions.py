@@ -26,6 +26,15 @@ class Priority(StrEnum):
     HIGH = "high"
 
 
+class FuseMethod(StrEnum):
+    """What the center makes of the concepts' changes."""
+
+    GRADIENT = "gradient"
+    WEIGHT_AVERAGE = "weight-average"
+    CUSTOM_DIFFUSION = "custom-diffusion"
+    NONE = "none"
+
+
 class Solver(StrEnum):
     """How the center solves the layer-wise problem."""
 
@@ -33,6 +42,8 @@ class Solver(StrEnum):
     LBFGS = "lbfgs"
     AVERAGE = "average"
     SUM = "sum"
+    CUSTOM_DIFFUSION = "custom-diffusion"
+    NONE = "none"
 
 
 class Export(StrEnum):
@@ -55,7 +66,17 @@ def fuse(
             "text_encoder=0.5,cross_kv=1,spatial=0.",
         ),
     ],
-    solver: Annotated[Solver, typer.Option(help="How to solve it.")] = Solver.CLOSED_FORM,
+    fuse_method: Annotated[
+        FuseMethod | None,
+        typer.Option(help="What becomes of the concepts' changes (gradient)."),
+    ] = None,
+    solver: Annotated[
+        Solver | None,
+        typer.Option(
+            help="How it is solved: closed-form or lbfgs by gradient, average or sum by "
+            "weight-average (the method's first)."
+        ),
+    ] = None,
     prior_weight: Annotated[
         float | None,
         typer.Option(
@@ -103,7 +124,8 @@ def fuse(
             model,
             base,
             wanted,
-            solver=solver.value,
+            fuse_method=fuse_method.value if fuse_method else None,
+            solver=solver.value if solver else None,
             prior_weight=prior_weight,
             ridge=ridges or None,
             lbfgs_steps=steps or None,
@@ -225,6 +247,7 @@ def _description(fusion: Fusion) -> str:
             ("model", f"{fusion.model}{version}"),
             ("base", fusion.base),
             ("concepts", "  ".join(f"{item.ref}:{item.weight}" for item in fusion.concepts)),
+            ("method", fusion.fuse_method),
             ("solver", fusion.solver),
             ("prior", f"{fusion.prior_weight:g}"),
             ("ridge", _by_part(fusion.ridge)),

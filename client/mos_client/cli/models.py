@@ -13,6 +13,7 @@ from mos_client.cli.tables import facts, moment, size, table
 
 if TYPE_CHECKING:
     from mos_client.session import ModelVersion
+    from mos_client.session.results import FusedConcept
 
 
 def models(
@@ -73,8 +74,13 @@ def pull(
 
 
 def _suggestion(version: ModelVersion, folder: Path) -> str:
-    words = " ".join(version.concepts[0].words) if version.concepts else "…"
-    return f'mos-client sample {folder} "a photo of a {words}"'
+    trigger = _trigger(version.concepts[0]) if version.concepts else "…"
+    return f'mos-client sample {folder} "a photo of a {trigger}"'
+
+
+def _trigger(concept: FusedConcept) -> str:
+    """How prompts name it; centers of before say its words alone."""
+    return concept.trigger or " ".join(concept.words)
 
 
 def _description(version: ModelVersion) -> str:
@@ -88,7 +94,7 @@ def _description(version: ModelVersion) -> str:
         ("published", moment(version.created_at)),
         ("size", size(sum(file.size for file in version.files))),
     )
-    concepts = [(item.ref, str(item.weight), " ".join(item.words)) for item in version.concepts]
+    concepts = [(item.ref, str(item.weight), _trigger(item)) for item in version.concepts]
     files = [(file.path, size(file.size), file.sha256[:12]) for file in version.files]
     return "\n\n".join(
         (

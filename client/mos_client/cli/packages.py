@@ -149,6 +149,7 @@ def _description(manifest: Manifest) -> str:
     pairs = (
         ("concept", manifest.concept),
         ("words", " ".join(manifest.words)),
+        ("in prompts", manifest.trigger),
         ("class word", manifest.class_word),
         ("base", f"{manifest.base.name} ({manifest.base.digest[:12]}…)"),
         *_origin(manifest),
@@ -175,7 +176,10 @@ def _origin(manifest: Manifest) -> tuple[tuple[str, str], ...]:
                 f"{training.batch_size}, seed {training.seed}",
             ),
             ("final loss", f"{training.final_loss:.4f}"),
-            ("prior penalty", f"{training.prior_penalty:g}" if training.prior_penalty else ""),
+            ("prior penalty", _number(training.prior_penalty)),
+            ("pictures of the class", _number(training.regularisation_images)),
+            ("embeddings first", _number(training.embedding_first)),
+            ("K and V dropped", _number(training.kv_drop)),
         )
     if (source := manifest.source) is not None:
         words = f"trigger {source.trigger!r}" if source.trigger else source.words_from
@@ -186,3 +190,8 @@ def _origin(manifest: Manifest) -> tuple[tuple[str, str], ...]:
             ("modules left out", str(source.skipped) if source.skipped else ""),
         )
     return (("method", method),)
+
+
+def _number(value: float | None) -> str:
+    """A setting that some tunings use, and else nothing."""
+    return f"{value:g}" if value else ""

@@ -18,7 +18,16 @@ from mos_client.cli.invocation import (
 from mos_client.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
+    from mos_diffusion.provenance import Provenance
     from PIL.Image import Image
+
+WatermarkOption = Annotated[
+    bool,
+    typer.Option(help="Mark pictures of 512×512 and more invisibly with what made them."),
+]
+PromptOption = Annotated[
+    bool, typer.Option(help="Write the prompts into the pictures' metadata too.")
+]
 
 
 def sample(
@@ -46,6 +55,8 @@ def sample(
         int | None, typer.Option(min=8, help="Width and height in pixels (the model's own).")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda … (a GPU if any).")] = None,
+    watermark: WatermarkOption = True,
+    prompt_in_metadata: PromptOption = True,
     center: CenterOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
@@ -63,7 +74,7 @@ def sample(
 
     from mos_client.sampling import sample_folder
 
-    pictures = sample_folder(
+    pictures, told = sample_folder(
         folder,
         prompt,
         seeds=seeds,
@@ -72,8 +83,10 @@ def sample(
         guidance=guidance,
         side=side,
         device=device,
+        watermark=watermark,
+        name=shown_name(model),
     )
-    paths = write_pictures(pictures, seeds, out)
+    paths = write_pictures(pictures, told if prompt_in_metadata else told.without_prompts(), out)
     call.print(
         {"pictures": [str(path) for path in paths], "seeds": seeds, "model": str(folder)},
         "\n".join(str(path) for path in paths),
@@ -100,16 +113,21 @@ def model_folder(call: Invocation, model: str, cache: Path | None = None) -> Pat
     return folder
 
 
-def write_pictures(pictures: list[Image], seeds: list[int], out: Path) -> list[Path]:
-    """Write a grid to `out` when it is a PNG, else one file per seed into the folder `out`."""
-    if out.suffix:
-        from mos_client.sampling import grid
+def shown_name(model: str) -> str:
+    """What pictures call the model: of a folder its name, which tells nothing of this machine."""
+    return Path(model).resolve().name if Path(model).is_dir() else model
 
-        out.parent.mkdir(parents=True, exist_ok=True)
-        grid(pictures).save(out)
+
+def write_pictures(pictures: list[Image], told: Provenance, out: Path) -> list[Path]:
+    """Write a grid to `out` when it is a PNG, else one file per seed into the folder `out`."""
+    from mos_diffusion.provenance import save_picture
+
+    from mos_client.sampling import grid
+
+    if out.suffix:
+        save_picture(grid(pictures), out, told)
         return [out]
-    out.mkdir(parents=True, exist_ok=True)
-    paths = [out / f"{number:02}-seed-{seed}.png" for number, seed in enumerate(seeds)]
-    for picture, path in zip(pictures, paths, strict=True):
-        picture.save(path)
+    paths = [out / f"{number:02}-seed-{seed}.png" for number, seed in enumerate(told.seeds)]
+    for picture, seed, path in zip(pictures, told.seeds, paths, strict=True):
+        save_picture(picture, path, told.model_copy(update={"seeds": (seed,)}))
     return paths

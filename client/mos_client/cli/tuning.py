@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
 import typer
 from mos_protocol.names import parse_words
 
+from mos_client.cli import tuning_options as options
 from mos_client.cli.concepts import VisibilityOption
 from mos_client.cli.invocation import (
     CenterOption,
@@ -17,7 +18,6 @@ from mos_client.cli.invocation import (
     invocation,
 )
 from mos_client.cli.package_options import (
-    RESULT,
     ConsentOption,
     DescriptionOption,
     LicenceOption,
@@ -27,7 +27,6 @@ from mos_client.cli.package_options import (
 )
 from mos_client.cli.packages import finish
 from mos_client.cli.progress import ProgressLine
-from mos_client.cli.tables import duration
 from mos_client.cli.tuning_base import (
     check_may_upload,
     check_places,
@@ -36,169 +35,50 @@ from mos_client.cli.tuning_base import (
     needs_center,
     registered_base,
 )
+from mos_client.cli.tuning_report import TuneReporter
 
 if TYPE_CHECKING:
-    from mos_client.tuning import TuneProgress
-
-WHAT = "What to tune"
-HOW = "How to tune"
-
-
-class Layers(StrEnum):
-    """Which attention layers of the UNet get LoRA."""
-
-    ALL = "all"
-    CROSS = "cross"
-
-
-class Recording(StrEnum):
-    """On what the second moments are recorded."""
-
-    DATA = "data"
-    PAPER = "paper"
-    TEMPLATES = "templates"
-
-
-class Activations(StrEnum):
-    """What of the recorded layer inputs goes into the package."""
-
-    MOMENTS = "moments"
-    RAW = "raw"
-
-
-class Precision(StrEnum):
-    """Mixed precision of tuning."""
-
-    NO = "no"
-    BF16 = "bf16"
-    FP16 = "fp16"
+    from mos_client.tuning import LearningRates
 
 
 def tune(
     context: typer.Context,
-    data: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Pictures, with captions and masks if you have.")
-    ],
-    base: Annotated[
-        str,
-        typer.Option(
-            metavar="DIR|HUB_ID",
-            help="The base model, as diffusers keeps it.",
-            rich_help_panel=WHAT,
-        ),
-    ],
-    name: Annotated[
-        str, typer.Option(metavar="OWNER/NAME", help="The concept's name.", rich_help_panel=WHAT)
-    ],
-    word: Annotated[
-        str,
-        typer.Option(
-            metavar="WORDS",
-            help='Its words in prompts, such as "<potter1> <potter2>".',
-            rich_help_panel=WHAT,
-        ),
-    ],
-    class_word: Annotated[
-        str,
-        typer.Option(
-            "--class", metavar="WORD", help="What it is: man, cat, chair …", rich_help_panel=WHAT
-        ),
-    ],
-    rank: Annotated[int, typer.Option(help="LoRA rank.", rich_help_panel=HOW)] = 4,
-    steps: Annotated[
-        int | None, typer.Option(help="Steps (from the number of pictures).", rich_help_panel=HOW)
-    ] = None,
-    batch_size: Annotated[int, typer.Option(help="Pictures per step.", rich_help_panel=HOW)] = 4,
-    lr_embedding: Annotated[
-        float, typer.Option(help="Learning rate of the embeddings.", rich_help_panel=HOW)
-    ] = 1e-3,
-    lr_text_encoder: Annotated[
-        float, typer.Option(help="Learning rate of the text encoder's LoRA.", rich_help_panel=HOW)
-    ] = 1e-5,
-    lr_unet: Annotated[
-        float, typer.Option(help="Learning rate of the UNet's LoRA.", rich_help_panel=HOW)
-    ] = 1e-4,
-    noise_offset: Annotated[float, typer.Option(help="Noise offset.", rich_help_panel=HOW)] = 0.01,
-    seed: Annotated[int, typer.Option(help="Reproduces a run.", rich_help_panel=HOW)] = 0,
-    resolution: Annotated[
-        int | None, typer.Option(help="Side in pixels (the base's own).", rich_help_panel=HOW)
-    ] = None,
-    layers: Annotated[
-        Layers, typer.Option(help="Attention layers that get LoRA.", rich_help_panel=HOW)
-    ] = Layers.ALL,
-    unmasked_weight: Annotated[
-        float,
-        typer.Option(
-            min=0, max=1, help="What counts outside the subject masks.", rich_help_panel=HOW
-        ),
-    ] = 0.0,
-    norm_stop: Annotated[
-        float,
-        typer.Option(
-            "--embedding-norm-stop",
-            metavar="NORM",
-            help="Freeze the embeddings when their mean norm reaches this; 0: never.",
-            rich_help_panel=HOW,
-        ),
-    ] = 0.55,
-    prior_penalty: Annotated[
-        float,
-        typer.Option(
-            metavar="MU",
-            help="How dear it is to change what generic prompts see; fuses better.",
-            rich_help_panel=HOW,
-        ),
-    ] = 0.0,
-    prior: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="The base's prior moments (the center's).", rich_help_panel=HOW
-        ),
-    ] = None,
-    moments: Annotated[
-        Recording, typer.Option(help="Record second moments on these.", rich_help_panel=HOW)
-    ] = Recording.DATA,
-    moments_accuracy: Annotated[
-        float,
-        typer.Option(
-            min=1e-7,
-            max=0.1,
-            help="What coding the moments may cost a fusion; finer takes more bytes.",
-            rich_help_panel=RESULT,
-        ),
-    ] = 2e-4,
-    activations: Annotated[
-        Activations,
-        typer.Option(
-            help="Send moments, or raw inputs: gigabytes, reduced on arrival.",
-            rich_help_panel=RESULT,
-        ),
-    ] = Activations.MOMENTS,
-    precision: Annotated[
-        Precision | None,
-        typer.Option(help="Mixed precision (bf16 or fp16 on a GPU).", rich_help_panel=HOW),
-    ] = None,
-    gradient_checkpointing: Annotated[
-        bool,
-        typer.Option("--gradient-checkpointing", help="Less memory, slower.", rich_help_panel=HOW),
-    ] = False,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1 … (a GPU if any).", rich_help_panel=HOW)
-    ] = None,
-    sample_every: Annotated[
-        int, typer.Option(help="Draw samples every so many steps; 0: never.", rich_help_panel=HOW)
-    ] = 0,
+    data: options.DataArgument,
+    base: options.BaseOption,
+    name: options.NameOption,
+    word: options.WordOption,
+    class_word: options.ClassOption,
+    method: options.MethodOption = options.Method.ED_LORA,
+    rank: options.RankOption = None,
+    steps: options.StepsOption = None,
+    batch_size: options.BatchOption = 4,
+    lr_embedding: options.EmbeddingRateOption = None,
+    lr_text_encoder: options.EncoderRateOption = None,
+    lr_unet: options.UnetRateOption = None,
+    noise_offset: options.NoiseOption = None,
+    seed: options.SeedOption = 0,
+    resolution: options.ResolutionOption = None,
+    unmasked_weight: options.UnmaskedOption = 0.0,
+    norm_stop: options.NormStopOption = None,
+    flip: options.FlipOption = None,
+    zoom: options.ZoomOption = None,
+    moments: options.MomentsOption = None,
+    precision: options.PrecisionOption = None,
+    gradient_checkpointing: options.CheckpointingOption = False,
+    device: options.DeviceOption = None,
+    sample_every: options.SampleOption = 0,
+    regularisation_images: options.ImagesOption = None,
+    regularisation: options.RegularisationOption = None,
+    layers: options.LayersOption = None,
+    prior_penalty: options.PenaltyOption = 0.0,
+    prior: options.PriorOption = None,
+    embedding_first: options.EmbeddingFirstOption = 0.0,
+    kv_drop: options.DropOption = 0.0,
+    moments_accuracy: options.AccuracyOption = 2e-4,
+    activations: options.ActivationsOption = options.Activations.MOMENTS,
     out: OutOption = None,
-    work: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="State and samples meanwhile (PKG.work).", rich_help_panel=RESULT
-        ),
-    ] = None,
-    restart: Annotated[
-        bool,
-        typer.Option("--restart", help="Forget an earlier run's state.", rich_help_panel=RESULT),
-    ] = False,
+    work: options.WorkOption = None,
+    restart: options.RestartOption = False,
     overwrite: OverwriteOption = False,
     licence: LicenceOption = "",
     consent: ConsentOption = "",
@@ -223,29 +103,42 @@ def tune(
     hush_libraries()
 
     from mos_client.concept_builder import PackageOptions, tune_concept
-    from mos_client.tuning import LearningRates, TuningSettings
+    from mos_client.tuning import TuningSettings
 
-    settings = TuningSettings(
+    chosen: dict[str, Any] = {
+        "rank": rank,
+        "steps": steps,
+        "layers": layers.value if layers else None,
+        "noise_offset": noise_offset,
+        "flip": flip,
+        "zoom": zoom,
+        "regularisation_images": regularisation_images,
+    }
+    chosen = {setting: value for setting, value in chosen.items() if value is not None}
+    if norm_stop is not None:
+        chosen["embedding_norm_stop"] = norm_stop or None
+    settings = TuningSettings.of(
+        method.value,
         name=name,
         words=parse_words(word),
         class_word=class_word,
         base=base,
         base_name=registered.name if registered else None,
-        rank=rank,
-        layers=layers.value,
-        steps=steps,
         batch_size=batch_size,
-        learning_rates=LearningRates(lr_embedding, lr_text_encoder, lr_unet),
-        noise_offset=noise_offset,
+        learning_rates=_rates(
+            method, embedding=lr_embedding, text_encoder=lr_text_encoder, unet=lr_unet
+        ),
         unmasked_weight=unmasked_weight,
-        embedding_norm_stop=norm_stop or None,
         prior_penalty=prior_penalty,
+        embedding_first=embedding_first,
+        kv_drop=kv_drop,
         resolution=resolution,
         seed=seed,
         mixed_precision=precision.value if precision else None,
         gradient_checkpointing=gradient_checkpointing,
         device=device,
         sample_every=sample_every,
+        **chosen,
     )
     package = out or Path(name.replace("/", "-"))
     with ProgressLine("tuning") as line:
@@ -256,8 +149,9 @@ def tune(
             work or package.with_name(f"{package.name}.work"),
             prior=load_prior(call, registered, prior) if penalised else None,
             on_progress=TuneReporter(line),
+            regularisation=regularisation,
             options=PackageOptions(
-                recording=moments.value,
+                recording=moments.value if moments else None,
                 activations=activations.value,
                 accuracy=moments_accuracy,
                 licence=licence,
@@ -270,33 +164,9 @@ def tune(
     finish(call, package, upload=upload, visibility=visibility)
 
 
-class TuneReporter:
-    """Turns the reports of a tuning into a bar's text and lasting messages."""
+def _rates(method: options.Method, **given: float | None) -> LearningRates:
+    """The method's learning rates, but for those that are given."""
+    from mos_client.tuning.defaults import DEFAULTS
 
-    def __init__(self, line: ProgressLine) -> None:
-        self._line = line
-        self._phase = ""
-
-    def __call__(self, progress: TuneProgress) -> None:
-        phase = progress.phase.value
-        if phase == "done":
-            return
-        told = progress.message or (phase if phase != self._phase and phase != "tuning" else "")
-        if told:
-            self._line.say(told)
-        if progress.sample and phase == "tuning":
-            self._line.say(f"samples: {progress.sample}")
-        self._phase = phase
-        self._line.update(progress.step, progress.steps, self._text(progress))
-
-    def _text(self, progress: TuneProgress) -> str:
-        if progress.phase.value != "tuning":
-            return progress.phase.value
-        parts = [f"step {progress.step}/{progress.steps}"]
-        if progress.loss is not None:
-            parts.append(f"loss {progress.loss:.4f}")
-        if progress.steps_per_second:
-            parts.append(f"{progress.steps_per_second:.2f} steps/s")
-        if progress.eta_seconds is not None:
-            parts.append(f"{duration(progress.eta_seconds)} left")
-        return "  ".join(parts)
+    told = {group: rate for group, rate in given.items() if rate is not None}
+    return replace(DEFAULTS[method.value].learning_rates, **told)

@@ -33,7 +33,7 @@ from mos_client.importing.recording import record
 from mos_client.importing.settings import ImportSettings
 from mos_client.tuning.destination import check_destination, fresh_folder, move_into_place
 from mos_client.tuning.precision import choose_device
-from mos_client.tuning.run import check_resolution
+from mos_client.tuning.preparing import check_resolution
 
 Tell = Callable[[str], None]
 
@@ -64,7 +64,8 @@ def import_concept(
         moments, passes = record(base, weights, settings, resolution, layers)
         write_moments(moments, folder)
         tell("previews")
-        write_previews(base, weights, folder, resolution, settings.preview_steps)
+        name = " ".join(settings.words)
+        write_previews(base, weights, name, folder, resolution, settings.preview_steps)
     save_concept(weights, folder / CONCEPT_FILE)
     manifest = _describe(weights, source, passes, settings, layers, folder)
     (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())

@@ -14,7 +14,7 @@ from mos_diffusion.prompts import LayerwisePrompts, layerwise
 from mos_diffusion.recording import record_data, record_paper, record_templates
 from mos_protocol.layer_map import LayerMap
 
-from mos_client.concept_builder import SAMPLES_PER_PASS
+from mos_client.concept_recording import SAMPLES_PER_PASS
 from mos_client.importing.settings import ImportSettings
 from mos_client.tuning.captions import fill_caption
 from mos_client.tuning.crops import centred_pixels, prepare_picture
@@ -34,15 +34,16 @@ def record(
         try:
             if settings.recording == "data":
                 return _on_pictures(base, prompts, settings, resolution, layers), settings.passes
+            name = " ".join(settings.words)
             given: dict[str, Any] = {
                 "resolution": resolution,
                 "seed": settings.seed,
                 "layers": layers,
             }
             if settings.recording == "paper":
-                return record_paper(base, prompts, settings.words, **given), 1
+                return record_paper(base, prompts, name, **given), 1
             samples = SAMPLES_PER_PASS * settings.passes
-            moments = record_templates(base, prompts, settings.words, samples=samples, **given)
+            moments = record_templates(base, prompts, name, samples=samples, **given)
             return moments, settings.passes
         finally:
             prompts.remove()

@@ -3,8 +3,16 @@
 from mos_protocol.part_weights import PartWeights
 
 from mos_client.session.client import Session
+from mos_client.session.compositions import Composition, CompositionState
+from mos_client.session.evaluation_results import Evaluation, EvaluationState
 from mos_client.session.member_results import Invitation, Me, Member, NewToken, Token, Welcome
-from mos_client.session.registry_results import AliasMove, ConceptOverview, Lineage, Withdrawn
+from mos_client.session.registry_results import (
+    AliasMove,
+    ConceptOverview,
+    Lineage,
+    Mark,
+    Withdrawn,
+)
 from mos_client.session.results import (
     Base,
     CenterInfo,
@@ -27,13 +35,18 @@ __all__ = [
     "Backoff",
     "Base",
     "CenterInfo",
+    "Composition",
+    "CompositionState",
     "Concept",
     "ConceptDetail",
     "ConceptOverview",
+    "Evaluation",
+    "EvaluationState",
     "Fusion",
     "FusionState",
     "Invitation",
     "Lineage",
+    "Mark",
     "Me",
     "Member",
     "ModelFile",

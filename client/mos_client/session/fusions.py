@@ -26,7 +26,8 @@ class FusionCalls(Connection):
         base: str,
         concepts: Sequence[str | WeightedConcept],
         *,
-        solver: str = "closed-form",
+        fuse_method: str | None = None,
+        solver: str | None = None,
         prior_weight: float | None = None,
         ridge: Mapping[Part, float] | None = None,
         lbfgs_steps: Mapping[Part, int] | None = None,
@@ -40,18 +41,20 @@ class FusionCalls(Connection):
 
         Concepts are `owner/name` (its newest approved version), `owner/name@3` or
         `WeightedConcept`s. What is None, and parts that `ridge` and `lbfgs_steps` leave out, are
-        the center's choice. `exports` are formats of other tools to publish the version in too,
-        `previews` says whether the fused model is sampled, for pictures beside the concepts' own.
-        `priority` is low, normal or high (for curators). A connection that breaks is tried again
-        with the same idempotency key, so that one request stays one fusion.
+        the center's choice. `fuse_method` is gradient unless `solver` belongs to another one.
+        `exports` are formats of other tools to publish the version in too, `previews` says whether
+        the fused model is sampled, for pictures beside the concepts' own. `priority` is low, normal
+        or high (for curators). A connection that breaks is tried again with the same idempotency
+        key, so that one request stays one fusion.
         """
         body: dict[str, object] = {
             "model": model,
             "base": base,
             "concepts": [_requested(concept) for concept in concepts],
-            "solver": solver,
         }
         chosen = {
+            "fuse_method": fuse_method,
+            "solver": solver,
             "prior_weight": prior_weight,
             "ridge": ridge and dict(ridge),
             "lbfgs_steps": lbfgs_steps and dict(lbfgs_steps),

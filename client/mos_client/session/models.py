@@ -9,7 +9,7 @@ from mos_protocol.names import check_slug, parse_model_ref
 from mos_client.session.connection import Connection, quoted
 from mos_client.session.download import Download
 from mos_client.session.model_files import ModelFiles
-from mos_client.session.registry_results import AliasMove, Lineage
+from mos_client.session.registry_results import AliasMove, Lineage, Mark
 from mos_client.session.results import Fusion, ModelVersion
 from mos_client.session.upload import OnTransfer, ignore_transfer
 
@@ -63,6 +63,10 @@ class ModelCalls(Connection):
     def lineage(self, ref: str) -> Lineage:
         """What a model version was made of, and what became of it."""
         return self._rest.get(Lineage, f"{_path(ref)}/lineage")
+
+    def mark(self, mark: str) -> Mark:
+        """What made a picture with this mark, as far as you may see; raises `NotFound`."""
+        return self._rest.get(Mark, f"/v1/marks/{quoted(mark)}")
 
     def request_refusion(self, ref: str) -> Fusion:
         """Ask for the same fusion again without the concepts that were withdrawn since."""

@@ -89,3 +89,41 @@ class Lineage(Answer):
     @property
     def ref(self) -> str:
         return f"{self.model}@{self.version}"
+
+
+class MarkedVersion(Answer):
+    """A model version that a mark names; `concepts` are `owner/name@version`."""
+
+    model: str
+    version: int
+    base: str = ""
+    concepts: tuple[str, ...] = ()
+    owner: str = ""
+    created_at: datetime
+    tombstoned_at: datetime | None = None
+
+    @property
+    def ref(self) -> str:
+        return f"{self.model}@{self.version}"
+
+
+class MarkedConcept(Answer):
+    """A concept version that a mark names; prompts call it `trigger`."""
+
+    name: str
+    version: int
+    trigger: str = ""
+    state: str = ""
+
+    @property
+    def ref(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+class Mark(Answer):
+    """What the mark in a picture means: all that has a digest which begins with it."""
+
+    mark: str
+    models: tuple[MarkedVersion, ...] = ()
+    concepts: tuple[MarkedConcept, ...] = ()
+    bases: tuple[str, ...] = ()

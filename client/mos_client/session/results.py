@@ -153,7 +153,7 @@ def _read_weights(value: object) -> PartWeights:
 
 
 class FusedConcept(Answer):
-    """One concept of a fusion or of a model version, with its weights."""
+    """One concept of a fusion or of a model version, with its weights; prompts say `trigger`."""
 
     name: str
     version: int
@@ -163,6 +163,7 @@ class FusedConcept(Answer):
         PlainSerializer(PartWeights.to_json, when_used="json"),
     ] = Field(default_factory=PartWeights)
     words: tuple[str, ...] = ()
+    trigger: str = ""
 
     @property
     def ref(self) -> str:
@@ -181,6 +182,7 @@ class Fusion(Answer):
     model: str
     base: str
     concepts: tuple[FusedConcept, ...]
+    fuse_method: str = ""
     solver: str
     prior_weight: float = 0.0
     ridge: dict[str, float] | None = None

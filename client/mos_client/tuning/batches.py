@@ -40,14 +40,25 @@ class Encoded:
 
 
 class Batches:
-    """Draws batches; pictures whose crop can't move are encoded once and kept."""
+    """Draws batches; pictures whose crop can't move are encoded once and kept.
+
+    Batches of different `stream` draw apart from each other.
+    """
 
     def __init__(
-        self, base: BaseModel, data: Dataset, settings: TuningSettings, resolution: int
+        self,
+        base: BaseModel,
+        data: Dataset,
+        settings: TuningSettings,
+        resolution: int,
+        *,
+        stream: str = "",
     ) -> None:
         self._base = base
         self._data = data
         self._settings = settings
+        self._resolution = resolution
+        self._stream = f"{stream} " if stream else ""
         self._prepared = [
             prepare_picture(picture, resolution, settings.crop, settings.unmasked_weight)
             for picture in data.pictures
@@ -58,16 +69,21 @@ class Batches:
         """The batch of a step; with several processes each one takes every `parts`-th picture."""
         settings = self._settings
         numbers = self._numbers(step)[part::parts]
-        rng = random.Random(f"crop {settings.seed} {step} {part}")
+        rng = random.Random(f"{self._stream}crop {settings.seed} {step} {part}")
         windows = [
-            self._prepared[number].window(rng, settings.crop, flip=settings.flip)
+            self._prepared[number].window(
+                rng, settings.crop, flip=settings.flip, zoom=settings.zoom
+            )
             for number in numbers
         ]
-        captions = [self._caption(number, rng) for number in numbers]
+        captions = [
+            self._caption(number, window, rng)
+            for number, window in zip(numbers, windows, strict=True)
+        ]
         encoded = self._encoded(list(zip(numbers, windows, strict=True)))
         mean = torch.stack([item.mean for item in encoded])
         if settings.sample_latents:
-            generator = step_generator(settings.seed, step, part, "latents")
+            generator = step_generator(settings.seed, step, part, f"{self._stream}latents")
             noise = torch.randn(mean.shape, generator=generator).to(mean.device)
             mean = mean + noise * torch.stack([item.std for item in encoded])
         mask = torch.stack([item.mask for item in encoded])
@@ -83,15 +99,17 @@ class Batches:
         return line[start : start + size]
 
     def _epoch(self, epoch: int, order: Sequence[int]) -> list[int]:
-        rng = random.Random(f"order {self._settings.seed} {epoch}")
+        rng = random.Random(f"{self._stream}order {self._settings.seed} {epoch}")
         return rng.sample(order, len(order))
 
-    def _caption(self, number: int, rng: random.Random) -> str:
+    def _caption(self, number: int, window: Window, rng: random.Random) -> str:
         caption = self._data.pictures[number].caption
         if self._settings.shuffle_captions:
             caption = shuffle_phrases(caption, rng)
         if self._settings.extra_phrases:
             caption = append_phrases(caption, rng)
+        if window.zoom and (phrases := window.zoom.phrases(self._resolution)):
+            caption = f"{rng.choice(phrases)} {caption}"
         return fill_caption(caption, self._settings.trigger)
 
     def _encoded(self, crops: Sequence[tuple[int, Window]]) -> list[Encoded]:
@@ -108,11 +126,12 @@ class Batches:
     def _moves(self, number: int) -> bool:
         prepared = self._prepared[number]
         square = prepared.pixels.shape[1] == prepared.pixels.shape[2]
-        return self._settings.crop == "random" and not square
+        return self._settings.zoom or (self._settings.crop == "random" and not square)
 
     @torch.no_grad()
     def _encode(self, crops: Sequence[tuple[int, Window]]) -> list[Encoded]:
-        cuts = [self._prepared[number].cut(window) for number, window in crops]
+        margin = self._base.vae_factor
+        cuts = [self._prepared[number].cut(window, margin) for number, window in crops]
         pixels, masks = (torch.stack(items) for items in zip(*cuts, strict=True))
         vae = self._base.vae
         posterior = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist

@@ -15,15 +15,17 @@ from torch import Tensor
 
 from mos_client.tuning.dataset import Picture, open_mask, open_rgb
 from mos_client.tuning.settings import Crop
+from mos_client.tuning.zoom import Zoom, draw_zoom
 
 
 @dataclass(frozen=True)
 class Window:
-    """Where a crop lies in its prepared picture, and whether it is mirrored."""
+    """Where a crop lies in its prepared picture, whether it is mirrored, and its zoom if any."""
 
     top: int
     left: int
     mirrored: bool
+    zoom: Zoom | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class PreparedPicture:
     subject: tuple[int, int, int, int]
     resolution: int
 
-    def window(self, rng: random.Random, crop: Crop, *, flip: bool) -> Window:
+    def window(self, rng: random.Random, crop: Crop, *, flip: bool, zoom: bool = False) -> Window:
         """Choose a square: a random one keeps as much of the subject as it can hold."""
         left, top, right, bottom = self.subject
         _, height, width = self.pixels.shape
@@ -48,15 +50,21 @@ class PreparedPicture:
             _offset(rng if random_crop else None, height, self.resolution, top, bottom),
             _offset(rng if random_crop else None, width, self.resolution, left, right),
             flip and rng.random() < 0.5,
+            draw_zoom(rng, self.resolution) if zoom else None,
         )
 
-    def cut(self, window: Window) -> tuple[Tensor, Tensor]:
-        """The crop: pixels (3, R, R) fp32 in -1…1, and its mask (1, R, R)."""
+    def cut(self, window: Window, margin: int = 0) -> tuple[Tensor, Tensor]:
+        """The crop: pixels (3, R, R) fp32 in -1…1, and its mask (1, R, R).
+
+        Where a zoom leaves a canvas, a `margin` in pixels beside it doesn't count.
+        """
         rows = slice(window.top, window.top + self.resolution)
         columns = slice(window.left, window.left + self.resolution)
         pixels = self.pixels[:, rows, columns].float() / 127.5 - 1
         mask = self.mask[:, rows, columns]
-        return (pixels.flip(-1), mask.flip(-1)) if window.mirrored else (pixels, mask)
+        if window.mirrored:
+            pixels, mask = pixels.flip(-1), mask.flip(-1)
+        return window.zoom.apply(pixels, mask, margin) if window.zoom else (pixels, mask)
 
 
 def prepare_picture(

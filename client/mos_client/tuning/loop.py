@@ -1,4 +1,4 @@
-"""ED-LoRA tuning: the embeddings of a concept's words and LoRA on the attention layers.
+"""The loop of every method: it trains a concept's embeddings, and the updates of its layers.
 
 Every step draws what it needs from (seed, step) and sets its learning rates from the step, so a
 run that was stopped anywhere goes on from its last saved state as if nothing had happened.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import torch
 from accelerate import Accelerator
-from mos_diffusion.base_model import BaseModel
+from mos_diffusion.base_model import BaseModel, blocks
 from mos_diffusion.edlora import AttachedConcept
 from mos_diffusion.noise import denoising_loss, noise_scheduler, noised
 from mos_diffusion.prompts import layerwise
+from mos_protocol.methods import LAYER_PARTS
 from torch import Tensor, nn
 
 from mos_client.tuning.batches import Batches, step_generator
@@ -20,6 +21,7 @@ from mos_client.tuning.settings import TuningSettings
 from mos_client.tuning.state import TuningState, optimizer_tensors, restore_optimizer
 
 BETAS = (0.9, 0.999)
+REGULARISATION_WEIGHT = 1.0
 
 
 class TuningLoop:
@@ -34,6 +36,7 @@ class TuningLoop:
         steps: int,
         accelerator: Accelerator,
         penalty: PriorPenalty | None,
+        regularisation: Batches | None = None,
     ) -> None:
         self.steps = steps
         self.losses: list[float] = []
@@ -43,9 +46,18 @@ class TuningLoop:
         self._settings = settings
         self._accelerator = accelerator
         self._penalty = penalty
+        self._regularisation = regularisation
+        self._concept = concept
         self._prompts = layerwise(base)
         self._noise = noise_scheduler(base)
         self._rows = concept.embedding_rows()
+        own = set(concept.layers) if settings.kv_drop else set()
+        self._kv_layers = [
+            layer.name
+            for block in blocks(base)
+            for layer in block.layers
+            if layer.part in LAYER_PARTS["keys-values"] and layer.name in own
+        ]
         self._parameters = _named_parameters(concept)
         self._optimizer = accelerator.prepare(_optimizer(concept, settings))
         self.norm_stop = self._norm_stop()
@@ -55,12 +67,11 @@ class TuningLoop:
         return len(self.losses) >= self.steps
 
     def step(self) -> float:
-        """One optimiser step; returns its denoising loss, the prior penalty not counted."""
-        loss = self._denoising_loss(len(self.losses))
-        total = loss
-        if self._penalty is not None:
-            total = loss + self._settings.prior_penalty * self._penalty()
-        self._accelerator.backward(total)
+        """One optimiser step; returns the denoising loss of the concept's pictures alone."""
+        step = len(self.losses)
+        self._open_layers(step)
+        with self._concept.without(self._dropped(step)):
+            loss = self._backward(step)
         self._share_gradients()
         left = 1 - len(self.losses) / self.steps
         for group in self._optimizer.param_groups:
@@ -100,10 +111,22 @@ class TuningLoop:
         if state.frozen_at is not None:
             self._freeze_embeddings(state.frozen_at)
 
-    def _denoising_loss(self, step: int) -> Tensor:
+    def _backward(self, step: int) -> Tensor:
+        """Add up the gradients of all that a step minimises; the concept's own loss."""
+        loss = total = self._denoising_loss(step, self._batches, "noise")
+        if self._penalty is not None:
+            total = loss + self._settings.prior_penalty * self._penalty()
+        self._accelerator.backward(total)
+        if self._regularisation is not None:
+            # On its own, so that it takes no more memory than the first.
+            other = self._denoising_loss(step, self._regularisation, "regularisation noise")
+            self._accelerator.backward(REGULARISATION_WEIGHT * other)
+        return loss
+
+    def _denoising_loss(self, step: int, batches: Batches, purpose: str) -> Tensor:
         seed, part = self._settings.seed, self._accelerator.process_index
-        batch = self._batches.batch(step, part, self._accelerator.num_processes)
-        generator = step_generator(seed, step, part, "noise")
+        batch = batches.batch(step, part, self._accelerator.num_processes)
+        generator = step_generator(seed, step, part, purpose)
         noisy = noised(batch.latents, self._noise, generator, self._settings.noise_offset)
         with self._accelerator.autocast():
             prediction: Tensor = self._base.unet(
@@ -127,6 +150,27 @@ class TuningLoop:
             for parameter in self._parameters.values():
                 if parameter.grad is not None:
                     parameter.grad = self._accelerator.reduce(parameter.grad, "mean")
+
+    def _open_layers(self, step: int) -> None:
+        """Let the layers be trained after the steps of the embeddings alone, if there are any."""
+        if not self._settings.embedding_first:
+            return
+        first = round(self._settings.embedding_first * self.steps)
+        trained = step >= first or self.frozen_at is not None
+        for name, parameter in self._parameters.items():
+            if not name.startswith("embedding."):
+                parameter.requires_grad_(trained)
+
+    def _dropped(self, step: int) -> list[str]:
+        """The key and value layers that are left out in this step, the same in every process."""
+        chance = self._settings.kv_drop
+        if not chance:
+            return []
+        draws = torch.rand(
+            len(self._kv_layers),
+            generator=step_generator(self._settings.seed, step, 0, "kv drop"),
+        )
+        return [name for name, draw in zip(self._kv_layers, draws, strict=True) if draw < chance]
 
     def _norm(self) -> Tensor:
         """The mean L2 norm of the embeddings."""
@@ -154,11 +198,14 @@ def _named_parameters(concept: AttachedConcept) -> dict[str, nn.Parameter]:
 
 
 def _groups(concept: AttachedConcept) -> dict[str, list[nn.Parameter]]:
-    return {
+    """What is trained, by learning rate; factors that are frozen from the start are not."""
+    groups = {
         "embedding": concept.embedding_parameters(),
         "text_encoder": concept.text_encoder_lora_parameters(),
         "unet": concept.unet_lora_parameters(),
     }
+    trained = {name: [p for p in group if p.requires_grad] for name, group in groups.items()}
+    return {name: group for name, group in trained.items() if group}
 
 
 def _optimizer(concept: AttachedConcept, settings: TuningSettings) -> torch.optim.AdamW:

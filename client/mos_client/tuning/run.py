@@ -7,32 +7,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mos_diffusion.base_model import BaseModel, base_digest, load_base
+from mos_diffusion.base_model import BaseModel
 from mos_diffusion.edlora import AttachedConcept, ConceptWeights, new_concept
 from mos_diffusion.previews import write_sheet
 from mos_diffusion.prompts import layerwise
-from mos_protocol.errors import InvalidRequest
 
 from mos_client.tuning.batches import Batches
 from mos_client.tuning.captions import fill_caption
-from mos_client.tuning.dataset import Dataset, read_dataset
+from mos_client.tuning.dataset import Dataset
 from mos_client.tuning.loop import TuningLoop
-from mos_client.tuning.penalty import Prior, PriorPenalty, prior_digest
-from mos_client.tuning.precision import Machine, choose_machine
+from mos_client.tuning.penalty import Prior, PriorPenalty
+from mos_client.tuning.preparing import Run, prepare
 from mos_client.tuning.progress import LossMeter, OnProgress, Phase, TuneProgress, ignore_progress
+from mos_client.tuning.regularisation import regularisation_batches
 from mos_client.tuning.settings import TuningSettings
-from mos_client.tuning.state import fingerprint, forget_state, load_state, save_state
+from mos_client.tuning.state import forget_state, load_state, save_state
 
 SAMPLE_SEEDS = (1, 2, 3, 4)
-# Part of every fingerprint: raise it when a change makes the same settings give other weights.
-RECIPE = "ed-lora/1"
 
 
 @dataclass(frozen=True)
 class TunedConcept:
     """The result: weights, the data and size they were tuned on, and how it went.
 
-    `frozen_at` is the step at which the norm stop froze the embeddings, if it did.
+    `frozen_at` is the step at which the norm stop froze the embeddings, if it did;
+    `regularisation_images` are the pictures of the class that were learned beside the concept's.
     """
 
     weights: ConceptWeights
@@ -41,28 +40,13 @@ class TunedConcept:
     losses: tuple[float, ...]
     frozen_at: int | None
     warnings: tuple[str, ...]
+    regularisation_images: int = 0
 
     @property
     def final_loss(self) -> float:
         """The mean over the last tenth of the steps."""
         last = self.losses[-max(1, len(self.losses) // 10) :]
         return sum(last) / len(last)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What one call of `tune` works with; `fingerprint` covers all that decides the result."""
-
-    settings: TuningSettings
-    machine: Machine
-    base: BaseModel
-    data: Dataset
-    prior: Prior | None
-    steps: int
-    resolution: int
-    work: Path
-    fingerprint: str
-    on_progress: OnProgress
 
 
 def tune(
@@ -73,15 +57,17 @@ def tune(
     *,
     base: BaseModel | None = None,
     prior: Prior | None = None,
+    regularisation: Path | None = None,
     restart: bool = False,
 ) -> TunedConcept:
     """Tune the concept, or go on with it: the same settings in the same `work` folder resume.
 
     A base that is given is used in the precision it has and left as it was. `prior` is needed
-    for a prior penalty. Raises `InvalidRequest` for data or settings that can't be used, and for
+    for a prior penalty; `regularisation` is a folder to use in place of sampled pictures of the
+    class. Raises `InvalidRequest` for data or settings that can't be used, and for
     a `work` folder that holds another run unless `restart`.
     """
-    run = _prepare(settings, data, work, on_progress, base, prior)
+    run = prepare(settings, data, work, on_progress, base, prior, regularisation)
     if restart:
         forget_state(work)
     saved = load_state(work, fingerprint=run.fingerprint)
@@ -90,8 +76,12 @@ def tune(
         penalty = None
         if settings.prior_penalty and prior is not None:
             penalty = PriorPenalty(run.base, concept.lora_factors(), prior)
+        beside = None
+        if run.regularisation is not None:
+            beside = regularisation_batches(run.base, run.regularisation, settings, run.resolution)
+        accelerator = run.machine.accelerator
         loop = TuningLoop(
-            run.base, concept, batches, settings, run.steps, run.machine.accelerator, penalty
+            run.base, concept, batches, settings, run.steps, accelerator, penalty, beside
         )
         warnings = [*run.data.warnings, *_long_captions(run), *_norm_warning(loop, settings)]
         for warning in warnings:
@@ -106,59 +96,12 @@ def tune(
             tuple(loop.losses),
             loop.frozen_at,
             tuple(warnings),
+            len(run.regularisation.pictures) if run.regularisation else 0,
         )
-
-
-def check_resolution(wanted: int | None, base: BaseModel) -> int:
-    """The side of the pictures; raise `InvalidRequest` when the VAE can't divide it."""
-    resolution = wanted or base.resolution
-    if resolution % base.vae_factor or resolution < 4 * base.vae_factor:
-        raise InvalidRequest(
-            f"A resolution of {resolution} pixels does not fit this base model.",
-            hint=f"Use a multiple of {base.vae_factor}; its own size is {base.resolution}.",
-        )
-    return resolution
-
-
-def _prepare(
-    settings: TuningSettings,
-    data: Path,
-    work: Path,
-    on_progress: OnProgress,
-    base: BaseModel | None,
-    prior: Prior | None,
-) -> _Run:
-    dataset = read_dataset(data, settings.words)
-    if settings.prior_penalty and prior is None:
-        raise InvalidRequest(
-            f"A prior penalty of {settings.prior_penalty:g} needs the base's prior moments.",
-            hint="Name the center that has this base, or set the prior penalty to 0.",
-        )
-    steps = settings.steps_for(len(dataset.pictures))
-    message = f"{len(dataset.pictures)} pictures, {steps} steps"
-    on_progress(TuneProgress(Phase.PREPARING, 0, steps, message=message))
-    machine = choose_machine(settings)
-    mine = base is None
-    base = base or load_base(settings.base, device=machine.device)
-    resolution = check_resolution(settings.resolution, base)
-    mark = fingerprint(
-        settings.deciding()
-        | {"steps": steps, "resolution": resolution, "mixed_precision": machine.precision}
-        | {"processes": machine.accelerator.num_processes},
-        recipe=RECIPE,
-        data=dataset.digest,
-        base=base_digest(base),
-        prior=prior_digest(prior) if prior and settings.prior_penalty else "",
-    )
-    if mine and machine.dtype != base.dtype:
-        # After the digest, which is over the exact weights. The VAE stays fp32: it overflows.
-        base.unet.to(machine.dtype)
-        base.text_encoder.to(machine.dtype)
-    return _Run(settings, machine, base, dataset, prior, steps, resolution, work, mark, on_progress)
 
 
 @contextmanager
-def _fresh_concept(run: _Run) -> Iterator[AttachedConcept]:
+def _fresh_concept(run: Run) -> Iterator[AttachedConcept]:
     """The untrained concept on the base, which is as it was afterwards."""
     settings, base = run.settings, run.base
     concept = new_concept(
@@ -168,6 +111,7 @@ def _fresh_concept(run: _Run) -> Iterator[AttachedConcept]:
         rank=settings.rank,
         layers=settings.layers,
         seed=settings.seed,
+        method=settings.method,
     )
     prompts = layerwise(base)
     if settings.gradient_checkpointing:
@@ -181,7 +125,7 @@ def _fresh_concept(run: _Run) -> Iterator[AttachedConcept]:
         concept.detach()
 
 
-def _train(run: _Run, loop: TuningLoop) -> None:
+def _train(run: Run, loop: TuningLoop) -> None:
     """Take the steps that are left; save, sample and tell as the settings ask."""
     settings, main = run.settings, run.machine.accelerator.is_main_process
     meter = LossMeter(run.steps, loop.losses)
@@ -204,7 +148,7 @@ def _train(run: _Run, loop: TuningLoop) -> None:
         run.on_progress(meter.report(message, sheet))
 
 
-def _sample(run: _Run, step: int) -> Path:
+def _sample(run: Run, step: int) -> Path:
     path = run.work / "samples" / f"step-{step:06d}.png"
     with run.machine.accelerator.autocast():
         return write_sheet(
@@ -212,7 +156,7 @@ def _sample(run: _Run, step: int) -> Path:
         )
 
 
-def _long_captions(run: _Run) -> Iterator[str]:
+def _long_captions(run: Run) -> Iterator[str]:
     tokens = run.base.text_encoder.config.max_position_embeddings
     for picture in run.data.pictures:
         caption = fill_caption(picture.caption, run.settings.trigger)

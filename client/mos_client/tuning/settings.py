@@ -6,36 +6,34 @@ import math
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from mos_protocol.errors import InvalidRequest
+from mos_protocol.methods import Layers, Method, trigger_of
 from mos_protocol.names import check_slug, parse_concept_name, parse_words
+
+from mos_client.tuning.defaults import DEFAULTS, LearningRates
+from mos_client.tuning.method_checks import check_method
 
 PEOPLE = frozenset({"person", "man", "woman", "boy", "girl", "child", "baby", "lady", "guy"})
 """Class words that the steps rule counts as people: a face needs more steps than an object."""
 
-Layers = Literal["all", "cross"]
 Crop = Literal["random", "center", "pad"]
 MixedPrecision = Literal["no", "bf16", "fp16"]
 
 
-@dataclass(frozen=True)
-class LearningRates:
-    """Peak learning rates of the three parameter groups; each falls linearly to 0."""
-
-    embedding: float = 1e-3
-    text_encoder: float = 1e-5
-    unet: float = 1e-4
-
-
 @dataclass(frozen=True, kw_only=True)
 class TuningSettings:
-    """How one concept is tuned; the defaults are those of the Mix-of-Show paper.
+    """How one concept is tuned; the defaults are those of ED-LoRA in the Mix-of-Show paper.
 
+    `TuningSettings.of` starts from another method's. A method that has no rank to choose has 0.
     `steps=None` follows the rule of `steps_for`, `resolution=None` the base's native size,
     `mixed_precision=None` is bf16 on a GPU and none on the CPU, `device=None` the GPU if any.
     `unmasked_weight` is what pictures count in the loss outside their subject masks.
-    `embedding_norm_stop=None` never freezes the embeddings. Raises `InvalidRequest`.
+    `embedding_norm_stop=None` never freezes the embeddings. In the first `embedding_first` of the
+    steps the embeddings are tuned alone; in every step each key and value layer's update is left
+    out with the chance `kv_drop`. `regularisation_images` pictures of the class are sampled and
+    learned beside the concept's, unless a folder of them is given. Raises `InvalidRequest`.
     """
 
     name: str
@@ -43,19 +41,24 @@ class TuningSettings:
     class_word: str
     base: str
     base_name: str | None = None
+    method: Method = "ed-lora"
     rank: int = 4
     layers: Layers = "all"
     steps: int | None = None
     batch_size: int = 4
-    learning_rates: LearningRates = LearningRates()
+    learning_rates: LearningRates = DEFAULTS["ed-lora"].learning_rates
     weight_decay: float = 0.01
     noise_offset: float = 0.01
     unmasked_weight: float = 0.0
     embedding_norm_stop: float | None = 0.55
     prior_penalty: float = 0.0
+    embedding_first: float = 0.0
+    kv_drop: float = 0.0
+    regularisation_images: int = 0
     resolution: int | None = None
     crop: Crop = "random"
     flip: bool = False
+    zoom: bool = False
     shuffle_captions: bool = False
     extra_phrases: bool = False
     sample_latents: bool = True
@@ -65,6 +68,12 @@ class TuningSettings:
     device: str | None = None
     save_every: int = 50
     sample_every: int = 0
+
+    @classmethod
+    def of(cls, method: Method, **given: Any) -> Self:
+        """Settings of a method: `given` ones, else the method's own, else the usual ones."""
+        own = vars(DEFAULTS[method]) if method in DEFAULTS else {}
+        return cls(method=method, **(own | given))
 
     def __post_init__(self) -> None:
         parse_concept_name(self.name)
@@ -80,6 +89,7 @@ class TuningSettings:
             check_slug(self.base_name, "base name")
         self._check_choices()
         self._check_numbers()
+        check_method(self)
 
     def _check_choices(self) -> None:
         for setting, choices in _CHOICES:
@@ -90,10 +100,10 @@ class TuningSettings:
                 )
 
     def _check_numbers(self) -> None:
-        if not 0 <= self.unmasked_weight <= 1:
-            raise InvalidRequest(
-                f"unmasked_weight is {self.unmasked_weight}.", hint="It must be from 0 to 1."
-            )
+        for setting in _SHARES:
+            value = getattr(self, setting)
+            if not 0 <= value <= 1:
+                raise InvalidRequest(f"{setting} is {value}.", hint="It must be from 0 to 1.")
         for setting, low, high in _WHOLE_NUMBERS:
             value = getattr(self, setting)
             if value is not None and not low <= value <= high:
@@ -107,8 +117,8 @@ class TuningSettings:
 
     @property
     def trigger(self) -> str:
-        """The words as a prompt uses them: `<potter1> <potter2>`."""
-        return " ".join(self.words)
+        """How a prompt names the concept: `<potter1> <potter2>`."""
+        return trigger_of(self.method, self.words, self.class_word)
 
     @property
     def base_label(self) -> str:
@@ -143,17 +153,20 @@ def base_name_of(source: str) -> str:
 
 
 _CHOICES = (
+    ("method", get_args(Method)),
     ("layers", get_args(Layers)),
     ("crop", get_args(Crop)),
     ("mixed_precision", get_args(MixedPrecision)),
 )
 _WHOLE_NUMBERS = (
-    ("rank", 1, 256),
+    ("rank", 0, 256),
     ("steps", 1, 1_000_000),
     ("batch_size", 1, 1024),
+    ("regularisation_images", 0, 10_000),
     ("resolution", 8, 4096),
     ("seed", 0, 2**62),
     ("save_every", 1, 1_000_000),
     ("sample_every", 0, 1_000_000),
 )
+_SHARES = ("unmasked_weight", "embedding_first", "kv_drop")
 _NOT_NEGATIVE = ("weight_decay", "noise_offset", "embedding_norm_stop", "prior_penalty")

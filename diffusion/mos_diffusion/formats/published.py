@@ -43,6 +43,7 @@ class Concept(_Document):
     name: str
     words: tuple[Annotated[str, Field(pattern=r"^<[a-z0-9_-]{1,40}>$")], ...]
     trigger: str
+    class_word: str = ""
     licence: str | None = None
     tokens: dict[str, dict[str, Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]]]
 

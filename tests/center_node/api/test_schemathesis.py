@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from mos_center.api.rest.about import CenterInfo
 from mos_center.api.rest.app import create_app
 from mos_center.domain.access import LOCAL, Role
+from mos_center.domain.evaluations import EvaluationRequest
 from mos_center.domain.events import EventKind
 from mos_center.opening import opened
 from mos_center.service.fusion_requests import FusionRequest, WantedConcept
@@ -64,7 +65,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory, empty_data: Path) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("world")
     shutil.copytree(empty_data, folder / "data")
-    with opened(Settings(data=folder / "data")) as data:
+    with opened(Settings(data=folder / "data", evaluation_clip="a/clip")) as data:
         center = data.center()
         base = center.bases.add("small", folder, small_layer_map(), {})
         submission = submit_folder(center, write_package(folder / "package", base.layer_map))
@@ -73,12 +74,15 @@ def world(tmp_path_factory: pytest.TempPathFactory, empty_data: Path) -> Iterato
         publish(center, data, "gone", 1, {"README.md": b"# gone"})
         request = FusionRequest("other", "small", [WantedConcept("ada/potter")])
         waiting, _ = center.fusions.request(request, caller=LOCAL)
+        evaluation, _ = center.evaluations.request("demo", "1", EvaluationRequest(), caller=LOCAL)
         center.aliases.point("demo", "champion", 1, LOCAL)
         for name in ("root", "bob"):
             center.members.add(name, Role.ADMIN, caller=LOCAL)
         secret, _ = center.tokens.create("root", "default", caller=LOCAL)
         _, spare = center.tokens.create("bob", "spare", caller=LOCAL)
         webhook = center.webhooks.add("https://hub.example/", [EventKind.PING], caller=LOCAL)
+        scene = {"prompt": "a man", "size": [64, 64]}
+        composition = center.compositions.request("demo", "1", scene, caller=LOCAL)
         info = CenterInfo(version="", grpc="", worker=False)
         known = {
             "concepts": {"owner": "ada", "name": "potter", "version": 1, "member": "bob"},
@@ -93,8 +97,11 @@ def world(tmp_path_factory: pytest.TempPathFactory, empty_data: Path) -> Iterato
             "members": {"name": "bob"},
             "submissions": {"submission_id": submission.id},
             "fusions": {"fusion_id": fusion.id},
+            "evaluations": {"evaluation_id": evaluation.id, "number": 0},
+            "compositions": {"composition_id": composition.id, "number": 0},
             "tokens": {"token_id": spare.id},
             "webhooks": {"webhook_id": webhook.id},
+            "marks": {"mark": fusion.build[:12]},
             "files": {"sha256": submission.manifest.files[0].sha256},
         }
         assert waiting.id != fusion.id

@@ -125,6 +125,53 @@ def test_packages_are_fused_without_a_server(model: Path, tmp_path: Path) -> Non
     assert "is there already" in again.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--fuse-method", "none", "--solver", "lbfgs"),
+            "lbfgs belongs to the fuse method gradient",
+        ),
+        (("--fuse-method", "custom-diffusion"), "needs the prior moments of base"),
+        (("--fuse-method", "magic"), "magic"),
+    ],
+)
+def test_a_fuse_method_that_does_not_fit_is_refused_plainly(
+    model: Path, packages: list[Path], tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    arguments = ["fuse-local", "--base", str(model), "--out", str(tmp_path / "out")]
+
+    result = run(app, [*arguments, "--concept", str(packages[0]), *options])
+
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert "Traceback" not in result.output
+
+
+def test_every_fuse_method_makes_another_model(
+    model: Path, packages: list[Path], tmp_path: Path
+) -> None:
+    concepts = ("--concept", packages[0], "--concept", packages[1])
+    chosen = {
+        "gradient": (),
+        "zero": ("--fuse-method", "gradient", "--ridge-towards", "zero", "--ridge", "1"),
+        "average": ("--fuse-method", "weight-average"),
+        "sum": ("--fuse-method", "weight-average", "--solver", "sum"),
+        "none": ("--fuse-method", "none"),
+    }
+
+    told = {
+        name: fuse(model, tmp_path / name, *concepts, *options) for name, options in chosen.items()
+    }
+
+    weights = {
+        (tmp_path / name / "unet/diffusion_pytorch_model.safetensors").read_bytes()
+        for name in chosen
+    }
+    assert len(weights) == len(chosen)
+    assert "ada/potter loses what it changes" in told["none"]
+
+
 def _make_solvable(package: Path, layers: LayerMap) -> None:
     """Give the random package small weights and identity matrices for moments."""
 

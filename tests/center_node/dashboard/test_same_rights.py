@@ -12,7 +12,9 @@ VERSION = "/v1/concepts/{owner}/{name}/{version}"
 MODEL = "/v1/models/{name}"
 REVISION = "/v1/models/{name}/{revision}"
 MEMBER = "/v1/members/{name}"
+COMPOSITION = "/v1/compositions/{composition_id}"
 FUSION = "/v1/fusions/{fusion_id}"
+EVALUATION = "/v1/evaluations/{evaluation_id}"
 
 # Parts of pages that need more are left out for those who may not read them.
 SAME = {
@@ -53,6 +55,20 @@ SAME = {
     "GET /models/{name}/{revision}/tombstone": f"POST {REVISION}/tombstone",
     "POST /models/{name}/{revision}/tombstone": f"POST {REVISION}/tombstone",
     "POST /models/{name}/{revision}/refusion": f"POST {REVISION}/refusion",
+    "POST /models/{name}/{revision}/evaluations": f"POST {REVISION}/evaluations",
+    "GET /models/{name}/{revision}/evaluations/events": f"GET {REVISION}/evaluations",
+    "POST /evaluations/{evaluation_id}/cancel": f"POST {EVALUATION}/cancel",
+    "GET /evaluations/{evaluation_id}/grids/{number}": f"GET {EVALUATION}/grids/{{number}}",
+    "GET /compositions": "GET /v1/compositions",
+    "GET /compositions/new": "POST /v1/compositions",
+    "POST /compositions/new": "POST /v1/compositions",
+    "POST /compositions": "POST /v1/compositions",
+    "GET /compositions/{composition_id}": f"GET {COMPOSITION}",
+    "GET /compositions/{composition_id}/events": f"GET {COMPOSITION}",
+    "POST /compositions/{composition_id}/cancel": f"POST {COMPOSITION}/cancel",
+    "GET /compositions/{composition_id}/pictures/{number}": (
+        f"GET {COMPOSITION}/pictures/{{number}}"
+    ),
     "GET /tokens": "GET /v1/tokens",
     "POST /tokens": "POST /v1/tokens",
     "POST /tokens/{token_id}/revoke": "DELETE /v1/tokens/{token_id}",

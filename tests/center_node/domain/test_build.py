@@ -78,7 +78,9 @@ def test_steps_count_for_the_solver_that_takes_steps_alone() -> None:
     assert digest(Solver.CLOSED_FORM) == digest(Solver.CLOSED_FORM, lbfgs_steps=steps)
 
 
-@pytest.mark.parametrize("solver", [Solver.AVERAGE, Solver.SUM])
+@pytest.mark.parametrize(
+    "solver", [Solver.AVERAGE, Solver.SUM, Solver.CUSTOM_DIFFUSION, Solver.NONE]
+)
 def test_a_solver_that_solves_nothing_takes_no_ridge_prior_or_rounds(solver: Solver) -> None:
     options = {"ridge": {Part.SPATIAL: 1.0}, "prior_weight": 1.0, "refine_rounds": 2}
 

@@ -27,6 +27,18 @@ def test_what_a_solver_has_no_use_for_is_left_out() -> None:
     assert Solving.of(Solver.CLOSED_FORM, lbfgs_steps={Part.SPATIAL: 9}).lbfgs_steps is None
 
 
+def test_what_identifies_a_build_is_what_it_ever_was() -> None:
+    """One name more would make every published version anew."""
+    assert Solving.of(Solver.CLOSED_FORM, prior_weight=0.1).to_json() == {
+        "solver": "closed-form",
+        "ridge": {"text_encoder": 1e-3, "cross_kv": 1e-3, "spatial": 1e-3},
+        "prior_weight": 0.1,
+        "lbfgs_steps": None,
+        "refine_rounds": 0,
+        "exports": [],
+    }
+
+
 def test_exports_are_named_once_in_one_order() -> None:
     chosen = [Export.SINGLE_FILE, Export.DIFFUSERS_LORA, Export.SINGLE_FILE]
 

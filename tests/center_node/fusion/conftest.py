@@ -31,9 +31,13 @@ def tiny(tmp_path_factory) -> SimpleNamespace:
 
 @pytest.fixture(scope="session")
 def fused(tiny, tmp_path_factory) -> dict[str, Path]:
-    """The model folder that each solver makes of the three packages, weights 1, 0.5 and 1."""
+    """The model folder that each solver makes of the three packages, weights 1, 0.5 and 1.
+
+    They change more than keys and values, which `custom-diffusion` refuses.
+    """
     out = tmp_path_factory.mktemp("fused")
     packages = weighted(tiny.packages, (1.0, 0.5, 1.0))
-    for solver in Solver:
+    solvers = [solver for solver in Solver if solver is not Solver.CUSTOM_DIFFUSION]
+    for solver in solvers:
         fuse_local(tiny.base, packages, FusionSettings(solver), out / solver.value)
-    return {solver.value: out / solver.value for solver in Solver}
+    return {solver.value: out / solver.value for solver in solvers}

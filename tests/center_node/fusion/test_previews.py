@@ -51,7 +51,7 @@ def test_a_concept_that_was_fused_alone_looks_as_its_package_does(tiny, sampled,
     manifest = read_manifest(package)
     concept = ConceptSource("ada/c0", PartWeights(), manifest, _files(package)).load()
     with attach_concept(base, concept):
-        prompt = preview_prompt(manifest.words)
+        prompt = preview_prompt(manifest.trigger)
         own = write_sheet(base, prompt, tmp_path / "own.png", PREVIEW_SEEDS, base.resolution)
 
     with Image.open(own) as one, Image.open(sampled[0] / "previews/ada/c0.png") as other:

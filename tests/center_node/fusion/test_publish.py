@@ -14,6 +14,8 @@ from diffusers import StableDiffusionPipeline
 from fused_models import published_deltas, read_json, weighted, write_concept
 from mos_center.fusion.local import fuse_local
 from mos_center.fusion.settings import FusionSettings
+from mos_diffusion.base_model import load_base
+from mos_diffusion.marking import model_digest
 from mos_diffusion.prompts import layerwise
 from safetensors import safe_open
 from safetensors.numpy import load_file
@@ -166,6 +168,15 @@ def test_the_table_has_every_words_rows_and_the_config_says_its_size(tiny, fused
             plain, *layers = concept["tokens"]["text_encoder"][word]
             np.testing.assert_array_equal(table[layers], rows)
             np.testing.assert_array_equal(table[plain], rows.astype("f8").mean(0).astype("f4"))
+
+
+def test_the_folder_carries_the_build_that_marks_its_pictures(tiny, fused):
+    builds = {read_json(folder / "concepts.json")["build"] for folder in fused.values()}
+    assert len(builds) == len(fused)
+    model = load_base(fused["closed-form"])
+    assert model.published.build == read_json(fused["closed-form"] / "concepts.json")["build"]
+    assert len(model.published.concepts) == len(tiny.packages)
+    assert model_digest(model) == model.published.build
 
 
 def test_one_line_gives_layer_wise_prompts_on_the_stock_pipeline(fused):

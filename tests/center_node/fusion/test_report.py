@@ -1,4 +1,4 @@
-"""Residuals, what concepts keep, collisions and warnings of the report."""
+"""Residuals, what concepts keep, and collisions of the report."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from mos_center.fusion.report import (
     concept_residual,
     report_json,
     summarise,
-    warnings,
 )
 from mos_protocol.layer_map import Part
-
-RIDGE = dict.fromkeys(Part, 1e-3)
 
 
 def layer(name: str, part: Part = Part.SPATIAL, **values) -> LayerReport:
@@ -50,23 +47,6 @@ def test_a_concept_s_residual_counts_what_others_do_to_layers_that_it_leaves_alo
     assert concept_residual([own, other], 0, average=True) == pytest.approx(0.5)
 
 
-def test_a_concept_that_keeps_little_is_warned_of():
-    kept = [layer("a.x", fits=(Fit(0, 4.0, 3.0, 1.0), Fit(1, 4.0, 3.0, 2.8)))]
-
-    (text,) = warnings(kept, ["ada/calm", "ada/lost"], RIDGE)
-
-    assert "ada/lost keeps 30%" in text
-
-
-def test_a_ridge_that_had_to_be_raised_is_told_with_its_part():
-    calm, raised = (layer("a.x", Part.CROSS_KV, relative_ridge=value) for value in (1e-3, 1e-1))
-
-    assert warnings([calm], ["a/b"], RIDGE) == []
-    (text,) = warnings([raised], ["a/b"], RIDGE)
-    assert "a.x" in text
-    assert "ridge.cross_kv" in text
-
-
 def test_pairs_are_ordered_by_what_they_lose_of_what_both_ask():
     asked = layer("a.x", fits=tuple(Fit(index, 2.0, 1.0, 1.0) for index in range(3)))
     blocks = [
@@ -87,7 +67,8 @@ def test_blocks_survive_being_written_as_text():
 def test_the_report_names_concepts_by_their_references():
     block = BlockReport("b", [layer("a.x", fits=(Fit(0, 4.0, 2.0, 1.0),))], {(0, 0): 4.0})
 
-    found = report_json([block], {}, {}, ["ada/potter"], RIDGE)
+    found = report_json([block], {}, {}, ["ada/potter"], ["mind the gap"])
 
+    assert found["warnings"] == ["mind the gap"]
     assert found["kept"]["ada/potter"]["result"] == pytest.approx(0.75)
     assert found["layers"][0]["concepts"]["ada/potter"]["result"] == pytest.approx(0.25)

@@ -20,6 +20,7 @@ def test_settings_accept_the_plain_names_of_a_request():
     ("arguments", "message"),
     [
         ({"solver": "newton"}, "no solver 'newton'"),
+        ({"ridge_target": "base"}, "no ridge target 'base'.*average, zero"),
         ({"ridge": {"unet": 1.0}}, "part 'unet'"),
         ({"ridge": {"spatial": -1.0}}, r"ridge\.spatial is -1"),
         ({"ridge": {"spatial": float("nan")}}, r"ridge\.spatial is nan"),
@@ -31,6 +32,12 @@ def test_settings_accept_the_plain_names_of_a_request():
 def test_wrong_settings_are_refused_with_what_came(arguments, message):
     with pytest.raises(InvalidRequest, match=message):
         FusionSettings(**arguments)
+
+
+def test_a_ridge_towards_the_average_is_recorded_as_it_ever_was():
+    assert "ridge_target" not in FusionSettings("lbfgs").to_json()
+    assert FusionSettings("lbfgs", ridge_target="zero").to_json()["ridge_target"] == "zero"
+    assert "ridge_target" not in FusionSettings("average", ridge_target="zero").to_json()
 
 
 def test_only_what_decides_the_result_is_recorded():

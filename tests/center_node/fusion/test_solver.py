@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from layer_problems import Case, factors, moment, one_block, random_case
 from mos_center.fusion.problem import objective
-from mos_center.fusion.settings import GROWTH_LIMIT, FusionSettings, Solver
+from mos_center.fusion.settings import GROWTH_LIMIT, FusionSettings, RidgeTarget, Solver
 from mos_center.fusion.solvers import solve
 from mos_center.fusion.solvers.conjugate import minimise
 from mos_center.fusion.sums import ConceptUpdate
@@ -75,7 +76,7 @@ def test_an_lbfgs_that_stops_early_lies_between_the_average_and_the_closed_form(
         assert early < plain
 
 
-@pytest.mark.parametrize("solver", list(Solver))
+@pytest.mark.parametrize("solver", [Solver.CLOSED_FORM, Solver.LBFGS, Solver.AVERAGE, Solver.SUM])
 def test_a_single_concept_comes_back_as_it_was(solver):
     for seed, spectrum in enumerate(SPECTRA):
         case = random_case(seed, concepts=1, part=Part.CROSS_KV, spectrum=spectrum, tokens=5)
@@ -163,7 +164,7 @@ def test_the_ridge_is_the_requested_share_of_the_mean_diagonal_where_that_is_eno
 
     for solver in ("closed-form", "lbfgs"):
         assert solve(problem, settings(solver, ridge=0.01)).ridge == pytest.approx(expected)
-    for solver in ("average", "sum"):
+    for solver in ("average", "sum", "none"):
         assert solve(problem, settings(solver, ridge=0.01)).ridge == 0
 
 
@@ -184,6 +185,57 @@ def test_the_sum_adds_the_weighted_updates_up():
     case = random_case(6, concepts=3, part=Part.SPATIAL, spectrum="flat", tokens=300)
     for name, delta in dense(case, settings("sum")).items():
         np.testing.assert_allclose(delta, 3 * case.average(name), atol=1e-12)
+
+
+def test_the_sum_of_one_weight_for_all_is_the_average_scaled():
+    case = random_case(6, concepts=3, part=Part.SPATIAL, spectrum="flat", tokens=300)
+    plain = {name: case.average(name) for name in ("block.l0", "block.l1")}
+    case.updates = [replace(update, weight=0.4 * update.weight) for update in case.updates]
+
+    for name, delta in dense(case, settings("sum")).items():
+        np.testing.assert_allclose(delta, 3 * 0.4 * plain[name], atol=1e-12)
+
+
+def test_no_fusion_leaves_every_layer_as_it_is():
+    case = random_case(6, concepts=3, part=Part.SPATIAL, spectrum="flat", tokens=300)
+
+    assert not any(delta.any() for delta in dense(case, settings("none")).values())
+
+
+@pytest.mark.parametrize("solver", ["closed-form", "lbfgs"])
+def test_a_ridge_towards_zero_is_that_of_the_plain_normal_equations(solver):
+    case = random_case(3, concepts=3, part=Part.CROSS_KV, spectrum="flat", tokens=300)
+    gram = sum(item["block.in"] for item in case.moments).numpy()
+    target = sum(
+        case.delta(k, "block.l0") @ item["block.in"].numpy() for k, item in enumerate(case.moments)
+    )
+    held = gram + 0.02 * gram.diagonal().mean() * np.eye(24)
+
+    found = dense(case, settings(solver, 0.02, ridge_target=RidgeTarget.ZERO))["block.l0"]
+
+    np.testing.assert_allclose(found, target @ np.linalg.inv(held), rtol=1e-6, atol=1e-9)
+
+
+def test_a_ridge_pulls_harder_towards_what_it_is_told_to():
+    case = random_case(3, concepts=3, part=Part.CROSS_KV, spectrum="flat", tokens=300)
+
+    def found(target: str) -> np.ndarray:
+        return dense(case, settings("closed-form", 1e6, ridge_target=target))["block.l0"]
+
+    np.testing.assert_allclose(found("zero"), 0, atol=1e-4)
+    np.testing.assert_allclose(found("average"), case.average("block.l0"), atol=1e-4)
+
+
+def test_lbfgs_towards_zero_starts_at_the_base():
+    case = random_case(3, concepts=3, part=Part.SPATIAL, spectrum="steep", tokens=300)
+    few = settings("lbfgs", lbfgs_steps=dict.fromkeys(Part, 1), ridge_target="zero")
+    problem = case.problem()
+
+    (step, *_), layer = solve(problem, few).reduced, problem.layers[0]
+
+    np.testing.assert_allclose(
+        step / step.norm(), layer.target / layer.target.norm(), rtol=0, atol=1e-12
+    )
 
 
 def test_moments_that_are_all_zero_give_the_average():

@@ -276,6 +276,57 @@ def test_blocks_that_only_some_concepts_know_are_a_warning(
     assert all("change unet.mid_block, and kim/plain@1 has no" in one.message for one in found)
 
 
+def of_keys_and_values(center: Center, folder: Path, recording: str) -> None:
+    """Submit bob/mug, which changes keys and values alone."""
+    write_package(folder, concept="bob/mug", words=("<mug>",))
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["training"].update(layers="keys-values")
+        manifest["moments"].update(recording=recording)
+
+    edit_manifest(folder, change)
+    submit_folder(center, folder)
+
+
+def test_what_custom_diffusion_can_not_fuse_is_refused_at_the_concept(
+    many: Center, tmp_path: Path
+) -> None:
+    of_keys_and_values(many, tmp_path / "mug", "data")
+    request = wanted("ada/potter", "bob/mug", solver=Solver.CUSTOM_DIFFUSION)
+
+    found = errors(many, request)
+
+    assert [finding.concepts for finding in found] == [("ada/potter@1",), ("bob/mug@1",), ()]
+    assert "changes text_encoder and spatial" in found[0].message
+    assert "recorded its moments by 'data'" in found[1].message
+    assert "needs the prior moments of base 'small'" in found[2].message
+    assert refusal(many, request).message == found[0].message
+
+
+def test_custom_diffusion_fuses_keys_and_values_where_the_base_has_a_prior(
+    center: Center, tmp_path: Path
+) -> None:
+    layers = small_layer_map()
+    generic = write_package(tmp_path / "prior")
+    prior = {block.name: generic / moments_path(block.name) for block in layers.blocks}
+    center.bases.add("small", tmp_path, layers, prior)
+    of_keys_and_values(center, tmp_path / "mug", "paper")
+    request = wanted("bob/mug", solver=Solver.CUSTOM_DIFFUSION)
+
+    fusion, _ = center.fusions.request(request, caller=LOCAL)
+
+    assert fusion.solver is Solver.CUSTOM_DIFFUSION
+    assert (fusion.ridge, fusion.prior_weight, fusion.refine_rounds) == (None, 0, 0)
+
+
+def test_concepts_that_lose_their_change_by_no_fusion_are_warned_of(many: Center) -> None:
+    found = warnings(many, wanted("bob/cat", solver=Solver.NONE))
+
+    assert [finding.concepts for finding in found] == [("bob/cat@1",)]
+    assert "inserts its words alone" in found[0].message
+    assert many.fusions.check(wanted("bob/cat", solver=Solver.NONE), caller=LOCAL).is_possible
+
+
 def test_concepts_are_checked_before_the_rest_of_the_request_is_known(many: Center) -> None:
     concepts = wanted("bob/cat", "kim/cat", "bob/hidden").concepts
 

@@ -11,7 +11,8 @@ import pytest
 from center_steps import contents, fuse, send_files, store, stored, submit_folder
 from concept_packages import write_package
 from mos_center.domain.access import LOCAL, Caller, Role
-from mos_center.domain.models import BaseRecord, Submission
+from mos_center.domain.compositions import CompositionRules
+from mos_center.domain.models import BaseRecord, StoredFile, Submission
 from mos_center.domain.states import SubmissionState
 from mos_center.opening import OpenedData
 from mos_center.service.center import Center
@@ -131,3 +132,28 @@ def test_versions_expire_and_later_their_files_are_let_go_of(
     assert (second.expired, second.released) == (0, 1)
     assert weights not in stored(data)
     assert center.models.file("demo", "2", "weights.bin", caller=LOCAL)
+
+
+def test_pictures_of_compositions_go_after_the_center_s_days(
+    data: OpenedData, center: Center, submit: Callable[..., Submission]
+) -> None:
+    submit()
+    fuse(center, data, "demo", ["ada/potter@1"])
+    scene = {"prompt": "a man", "size": [64, 64]}
+    composition = center.compositions.request("demo", "1", scene, caller=LOCAL)
+    ledger, picture = data.composition_ledger(), store(data, "picture.png", b"pixels")
+    ledger.begin(composition.id)
+    ledger.drawn(composition.id, 0, StoredFile(picture.sha256, picture.size))
+    ledger.done(composition.id)
+
+    def collect(keep: timedelta | None, **options: bool) -> Garbage:
+        rules = CompositionRules(keep=keep)
+        service = GarbageService(data.database, data.blobs, NO_GRACE, None, rules)
+        return service.collect(caller=LOCAL, **options)
+
+    assert collect(timedelta(days=1)) == Garbage()
+    assert collect(None) == Garbage()
+    assert collect(timedelta(0), dry_run=True) == Garbage(compositions=1)
+    assert data.blobs.exists(picture.sha256)
+    assert collect(timedelta(0)) == Garbage(compositions=1)
+    assert not data.blobs.exists(picture.sha256)

@@ -131,6 +131,7 @@ def test_fusions_of_former_releases_read_as_they_were_asked_for(old: SqlDatabase
     assert fusion is not None
     assert fusion.concepts[0].weights == PartWeights.uniform(0.75)
     assert version.concepts[0].weights == PartWeights.uniform(0.75)
+    assert version.concepts[0].trigger == "<potter1> <potter2>"
     assert (fusion.solver, fusion.prior_weight) == (Solver.LBFGS, 0.5)
     assert fusion.ridge == {Part.SPATIAL: 0.25}
     assert (fusion.lbfgs_steps, fusion.refine_rounds, fusion.exports) == (None, 0, ())

@@ -41,6 +41,7 @@ COMMANDS = [
     "fusions",
     "models",
     "pull",
+    "evaluation",
     "export",
     "sample",
 ]

@@ -58,9 +58,16 @@ def test_fuse_sends_concepts_versions_weights_and_solver(ask, center):
     assert "--wait" in outcome.out
 
 
-def test_fuse_leaves_the_prior_weight_and_previews_to_the_center_by_default(ask, center):
+def test_fuse_leaves_what_is_not_chosen_to_the_center(ask, center):
     ask(*REQUEST)
-    assert not {"prior_weight", "previews"} & json.loads(center.requests[-1][3]).keys()
+    left = {"fuse_method", "solver", "prior_weight", "previews"}
+    assert not left & json.loads(center.requests[-1][3]).keys()
+
+
+@pytest.mark.parametrize("method", ["gradient", "weight-average", "custom-diffusion", "none"])
+def test_fuse_sends_the_fuse_method(ask, center, method):
+    assert ask(*REQUEST, "--fuse-method", method).code == 0
+    assert json.loads(center.requests[-1][3])["fuse_method"] == method
 
 
 def test_fuse_sends_what_is_chosen_per_part_and_shows_it(ask, center):

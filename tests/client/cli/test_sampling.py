@@ -8,6 +8,7 @@ import pytest
 from fake_center import TOKEN
 from mos_client.cli.invocation import Invocation
 from mos_client.cli.sampling import model_folder
+from mos_diffusion.provenance import read_provenance
 from mos_protocol.errors import EDGES
 from PIL import Image
 from tiny_base import write_tiny_base
@@ -57,3 +58,21 @@ def test_a_model_at_the_center_is_fetched_once(center, tmp_path):
 
 def test_pictures_are_png_only(run, model, tmp_path):
     assert run("sample", model, "a dog", "--out", tmp_path / "a.jpg").code == INVALID
+
+
+def test_pictures_say_where_they_come_from(run, model, tmp_path):
+    out = tmp_path / "pictures"
+    options = ["--seed", 7, "--seed", 8, "--out", out, "--steps", 1, "--guidance", 2]
+    assert run("sample", model, "a dog", *options, "--negative", "blurry").code == 0
+    told = read_provenance(out / "01-seed-8.png")
+    assert (told.model, told.prompt, told.negative_prompt) == (model.name, "a dog", "blurry")
+    assert (told.seeds, told.steps, told.guidance) == ((8,), 1, 2.0)
+    assert (told.width, told.height) == (32, 32)
+
+
+def test_prompts_stay_out_of_the_metadata_when_told(run, model, tmp_path):
+    out = tmp_path / "a.png"
+    private = ["--no-prompt-in-metadata", "--out", out, "--steps", 1]
+    assert run("sample", model, "a secret", *private, "--seed", 1, "--seed", 2).code == 0
+    assert b"secret" not in out.read_bytes()
+    assert read_provenance(out).seeds == (1, 2)

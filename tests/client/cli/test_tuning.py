@@ -122,3 +122,44 @@ def test_tune_can_be_told_how_to_keep_what_it_records(run, wanted, tmp_path):
 
 def test_an_accuracy_out_of_range_is_refused_at_once(run, wanted):
     assert run(*wanted, "--moments-accuracy", "0.5").code == 2
+
+
+def test_a_method_and_what_it_leaves_open_can_be_told(run, wanted, tmp_path):
+    changed = [*wanted, "--method", "lora", "--kv-drop", "0.5", "--embedding-first", "0.5"]
+    changed[changed.index("<dog1> <dog2>")] = "<dog1>"
+    outcome = run(*changed, "--layers", "cross", "--lr-unet", "2e-4", "--noise-offset", "0.05")
+    assert outcome.code == 0
+    manifest = read_manifest(tmp_path / "package")
+    training = manifest.training
+    assert (manifest.method, manifest.words, manifest.rank) == ("lora", ("<dog1>",), 1)
+    assert (training.learning_rate_embedding, training.learning_rate_unet) == (5e-4, 2e-4)
+    assert (training.noise_offset, training.layers) == (0.05, "cross")
+    assert (training.kv_drop, training.embedding_first) == (0.5, 0.5)
+
+
+def test_a_package_says_how_prompts_name_its_concept(run, wanted, pictures, tmp_path):
+    place = wanted.index("--rank")
+    wanted[place : place + 2] = ["--method", "custom-diffusion"]
+    wanted[wanted.index("<dog1> <dog2>")] = "<dog1>"
+    outcome = run(*wanted, "--regularisation", pictures)
+    assert outcome.code == 0
+    assert outcome.out.count("ada/dog is in") == 1
+    shown = run("package", "show", tmp_path / "package")
+    assert "<dog1> dog" in shown.out
+    assert "custom-diffusion, rank 32, layers: keys-values" in shown.out
+    assert "paper, 1 passes" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("--method", "p-plus"), "p-plus teaches one word, and <dog1> <dog2> are 2."),
+        (("--layers", "keys-values", "--kv-drop", "1"), "kv_drop 1 no layer would ever be tuned"),
+        (("--regularisation", "nowhere"), "nowhere is no folder."),
+    ],
+)
+def test_settings_that_a_method_has_no_use_for_are_refused(run, wanted, tmp_path, change, told):
+    outcome = run(*wanted, *change)
+    assert outcome.code == INVALID
+    assert told in " ".join(outcome.err.split())
+    assert not (tmp_path / "package.work").exists()

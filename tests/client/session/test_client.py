@@ -117,7 +117,6 @@ def test_a_fusion_request_chooses_per_part_and_leaves_the_rest_to_the_center(ses
                 "weight": {"text_encoder": 0.5, "cross_kv": 1.0, "spatial": 0.0},
             }
         ],
-        "solver": "closed-form",
         "ridge": {"spatial": 0.01},
         "lbfgs_steps": {"cross_kv": 100},
         "refine_rounds": 1,

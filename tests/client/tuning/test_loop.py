@@ -118,6 +118,65 @@ def test_a_base_with_longer_embeddings_has_no_norm_stop(open_loop):
         assert not all_equal(concept.embedding_parameters(), before)
 
 
+def test_the_embeddings_are_tuned_alone_for_the_first_share_of_the_steps(open_loop):
+    with open_loop(steps=4, embedding_first=0.5) as (loop, concept):
+        lora, rows = copies(concept.unet_lora_parameters()), []
+        unchanged = []
+        for _ in range(3):
+            loop.step()
+            rows.append(concept.embedding_rows().detach().clone())
+            unchanged.append(all_equal(concept.unet_lora_parameters(), lora))
+
+    assert unchanged == [True, True, False]
+    assert not torch.equal(rows[0], rows[1])
+    assert not torch.equal(rows[1], rows[2])
+
+
+def test_layers_are_tuned_early_when_the_embeddings_are_frozen_early(open_loop):
+    with open_loop() as (_, concept):
+        norm = concept.embedding_rows().norm(dim=-1).mean().item()
+
+    with open_loop(steps=40, embedding_norm_stop=norm * 1.0001, embedding_first=0.9) as (loop, it):
+        while loop.frozen_at is None:
+            loop.step()
+        lora = copies(it.unet_lora_parameters())
+        loop.step()
+
+        assert loop.frozen_at < 36
+        assert not all_equal(it.unet_lora_parameters(), lora)
+
+
+def test_dropped_keys_and_values_get_no_gradient_in_their_step(open_loop):
+    kv = [f"attn2.to_{half}" for half in "kv"]
+    with open_loop(steps=40, kv_drop=0.5, prior_penalty=0.0) as (loop, concept):
+        loop.step()
+        moved = {
+            name: bool(factors.up.abs().sum() > 0)
+            for name, factors in concept.lora_factors().items()
+        }
+        loss = loop.step()
+
+    dropped = [name for name, has in moved.items() if name.endswith(tuple(kv)) and not has]
+    assert 4 < len(dropped) < 28
+    rest = {name for name, has in moved.items() if not has} - set(dropped)
+    # The middle of the tiny UNet is one pixel, which attends to itself whatever q and k are.
+    assert {name.rpartition("attn")[2] for name in rest} <= {"1.to_q", "1.to_k"}
+    assert loss > 0
+
+
+def test_other_layers_are_dropped_in_other_steps_and_the_same_with_the_same_seed(open_loop):
+    with open_loop(kv_drop=0.5) as (loop, _):
+        first = [loop._dropped(step) for step in range(4)]
+    with open_loop(kv_drop=0.5) as (loop, _):
+        assert [loop._dropped(step) for step in range(4)] == first
+    with open_loop(kv_drop=0.5, seed=4) as (loop, _):
+        assert loop._dropped(0) != first[0]
+
+    assert len({tuple(names) for names in first}) == 4
+    share = sum(map(len, first)) / (4 * 32)
+    assert share == pytest.approx(0.5, abs=0.2)
+
+
 def test_a_state_that_is_restored_takes_the_same_next_step(open_loop):
     with open_loop(steps=6) as (loop, concept):
         loop.step()

@@ -41,7 +41,15 @@ def assert_same_weights(one, other):
         assert torch.equal(factors.up, other.weights.lora[layer].up), layer
 
 
-AUGMENTED = {"flip": True, "shuffle_captions": True, "extra_phrases": True, "crop": "random"}
+AUGMENTED = {
+    "flip": True,
+    "zoom": True,
+    "shuffle_captions": True,
+    "extra_phrases": True,
+    "crop": "random",
+    "embedding_first": 0.5,
+    "kv_drop": 0.4,
+}
 
 
 @pytest.mark.parametrize("stop", [1, 3, 4, 6])

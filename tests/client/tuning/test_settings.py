@@ -51,6 +51,12 @@ def test_the_trigger_is_how_a_prompt_names_the_concept():
         ({"learning_rates": LearningRates(unet=-1.0)}, "learning_rate_unet is -1.0"),
         ({"layers": "some"}, "layers is 'some'"),
         ({"crop": "around"}, "crop is 'around'"),
+        ({"method": "dreambooth"}, "method is 'dreambooth'"),
+        ({"embedding_first": 1.5}, "embedding_first is 1.5"),
+        ({"kv_drop": -0.1}, "kv_drop is -0.1"),
+        ({"kv_drop": 1.0}, "kv_drop 1 no layer would ever be tuned"),
+        ({"layers": "none"}, "ed-lora can't be tuned with layers 'none'"),
+        ({"regularisation_images": -1}, "regularisation_images is -1"),
         ({"mixed_precision": "fp8"}, "mixed_precision is 'fp8'"),
     ],
 )
@@ -89,3 +95,65 @@ def test_settings_that_only_say_how_often_to_save_do_not_decide_the_result():
 )
 def test_a_base_without_a_name_gets_one_from_its_source(source, label):
     assert base_name_of(source) == label
+
+
+def of(method: str, **changes) -> TuningSettings:
+    fields = {
+        "name": "ada/potter",
+        "words": ("<potter>",),
+        "class_word": "man",
+        "base": "some/base",
+    }
+    return TuningSettings.of(method, **(fields | changes))
+
+
+def test_the_usual_settings_are_those_of_ed_lora():
+    assert of("ed-lora") == make_settings(words=("<potter>",))
+
+
+def test_a_method_decides_what_is_not_given():
+    lora, plus, custom = (of(method) for method in ("lora", "p-plus", "custom-diffusion"))
+
+    assert lora.learning_rates == LearningRates(5e-4, 1e-5, 1e-4)
+    assert lora.noise_offset == plus.noise_offset == custom.noise_offset == 0
+    assert (plus.rank, plus.layers, plus.steps_for(14)) == (0, "none", 500)
+    assert (custom.layers, custom.regularisation_images, custom.flip, custom.zoom) == (
+        *("keys-values", 200),
+        *(True, True),
+    )
+    assert of("custom-diffusion", steps=9, zoom=False).steps_for(14) == 9
+
+
+def test_a_modifier_is_followed_by_the_class_word_in_prompts():
+    assert of("custom-diffusion").trigger == "<potter> man"
+    assert of("lora").trigger == "<potter>"
+
+
+@pytest.mark.parametrize(
+    ("method", "change", "told"),
+    [
+        ("lora", {"words": ("<a>", "<b>")}, "lora teaches one word, and <a> <b> are 2"),
+        ("custom-diffusion", {"words": ("<a>", "<b>")}, "custom-diffusion teaches one word"),
+        ("ed-lora", {"rank": 0}, "rank is 0"),
+        ("p-plus", {"rank": 4}, "p-plus changes no layers: rank 4 means nothing"),
+        ("custom-diffusion", {"rank": 4}, "custom-diffusion changes layers in full: rank 4"),
+        ("p-plus", {"layers": "all"}, "p-plus can't be tuned with layers 'all'"),
+        ("custom-diffusion", {"layers": "cross"}, "can't be tuned with layers 'cross'"),
+        (
+            "p-plus",
+            {"learning_rates": LearningRates()},
+            "p-plus tunes no layer of the text encoder",
+        ),
+        ("custom-diffusion", {"learning_rates": LearningRates()}, "no layer of the text encoder"),
+        ("p-plus", {"prior_penalty": 0.1}, "p-plus tunes embeddings alone: prior_penalty"),
+        ("p-plus", {"kv_drop": 0.2}, "p-plus tunes embeddings alone: kv_drop"),
+        ("p-plus", {"embedding_first": 0.5}, "p-plus tunes embeddings alone: embedding_first"),
+        ("p-plus", {"embedding_norm_stop": 0.5}, "embeddings alone: embedding_norm_stop"),
+    ],
+)
+def test_what_means_nothing_for_a_method_is_refused(method, change, told):
+    with pytest.raises(InvalidRequest) as caught:
+        of(method, **change)
+
+    assert told in caught.value.message
+    assert caught.value.hint

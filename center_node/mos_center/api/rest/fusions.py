@@ -28,6 +28,7 @@ from mos_center.api.rest.context import (
 )
 from mos_center.api.rest.weights import ShownWeight, Weight, read_weight, show_weight
 from mos_center.domain import models
+from mos_center.domain.fuse_methods import solver_of
 from mos_center.domain.queries import FusionQuery
 from mos_center.domain.solving import MAX_REFINE_ROUNDS, MAX_STEPS
 from mos_center.domain.states import FusionState, is_finished
@@ -52,15 +53,17 @@ class WantedConceptBody(Body):
 class FusionBody(Body):
     """What to fuse, into which model; what is null or left out is the center's choice.
 
-    `ridge` and `lbfgs_steps` are by part, parts that are left out keep their default. `exports`
-    are formats of other tools that the version is published in as well. `previews` says whether the
-    model is sampled, for pictures beside the concepts' own.
+    `fuse_method` is `gradient` unless `solver` belongs to another one; without `solver` it is the
+    method's usual one. `ridge` and `lbfgs_steps` are by part, parts that are left out keep their
+    default. `exports` are formats of other tools that the version is published in as well.
+    `previews` says whether the model is sampled, for pictures beside the concepts' own.
     """
 
     model: Slug
     base: Slug
     concepts: list[WantedConceptBody] = Field(min_length=1, max_length=MAX_CONCEPTS)
-    solver: models.Solver = models.Solver.CLOSED_FORM
+    fuse_method: models.FuseMethod | None = None
+    solver: models.Solver | None = None
     prior_weight: NotNegative | None = None
     ridge: dict[Part, NotNegative] | None = None
     lbfgs_steps: dict[Part, Steps] | None = None
@@ -77,7 +80,7 @@ class FusionBody(Body):
                 WantedConcept(item.name, item.version, read_weight(item.weight))
                 for item in self.concepts
             ],
-            solver=self.solver,
+            solver=solver_of(self.fuse_method, self.solver),
             prior_weight=self.prior_weight,
             ridge=self.ridge,
             lbfgs_steps=self.lbfgs_steps,
@@ -118,6 +121,7 @@ class Fusion(Answer):
     model: str
     base: str
     concepts: list[FusedConcept]
+    fuse_method: models.FuseMethod
     solver: models.Solver
     prior_weight: float
     ridge: dict[Part, float] | None
@@ -150,6 +154,7 @@ class Fusion(Answer):
                 FusedConcept(name=item.name, version=item.version, weight=show_weight(item.weights))
                 for item in fusion.concepts
             ],
+            fuse_method=fusion.solver.method,
             solver=fusion.solver,
             prior_weight=fusion.prior_weight,
             ridge=None if fusion.ridge is None else dict(fusion.ridge),

@@ -33,6 +33,7 @@ class FusedConcept(Answer):
     version: int
     weight: ShownWeight
     words: list[str]
+    trigger: str
 
 
 class File(Answer):
@@ -77,6 +78,7 @@ class ModelVersion(Answer):
                     version=item.version,
                     weight=show_weight(item.weights),
                     words=list(item.words),
+                    trigger=item.trigger,
                 )
                 for item in version.concepts
             ],

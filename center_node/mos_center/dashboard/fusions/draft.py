@@ -5,27 +5,26 @@ Nothing is lost that can't be read: it stays in its field, and `read` says what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Self
 
 from mos_protocol.errors import InvalidRequest, MosError
 from mos_protocol.layer_map import Part
 from mos_protocol.names import check_slug, parse_concept_ref
 from mos_protocol.part_weights import PartWeights
 
+from mos_center.dashboard.fusions.reading import Reading, chosen, number
 from mos_center.dashboard.visitor import Fields
-from mos_center.domain.models import Export, Fusion, Priority, Solver
-from mos_center.domain.solving import Solving
+from mos_center.domain.fuse_methods import solver_of
+from mos_center.domain.models import Export, FuseMethod, Fusion, Priority, Solver
 from mos_center.service.fusion_requests import FusionRequest, WantedConcept
-
-T = TypeVar("T")
-C = TypeVar("C", bound=StrEnum)
 
 PREVIEWS: Mapping[str, bool | None] = {"center": None, "yes": True, "no": False}
 _LONGEST = 200
+# Which field has the solver of a method that has several.
+_FIELDS = {FuseMethod.GRADIENT: "solver", FuseMethod.WEIGHT_AVERAGE: "weighting"}
 
 
 @dataclass(frozen=True)
@@ -47,19 +46,24 @@ class DraftConcept:
 
     def weights(self) -> PartWeights:
         """The weights as they were typed; raises `InvalidRequest`."""
-        parsed = self.weight if "=" in self.weight else str(_number(self.weight or "1", float))
-        own = {part.value: _number(text, float) for part, text in self.parts.items() if text}
+        parsed = self.weight if "=" in self.weight else str(number(self.weight or "1", float))
+        own = {part.value: number(text, float) for part, text in self.parts.items() if text}
         return replace(PartWeights.parse(parsed), **own)
 
 
 @dataclass(frozen=True)
 class Draft:
-    """The form's fields; an empty number means the center's default."""
+    """The form's fields; an empty number means the center's default.
+
+    `solver` is that of gradient fusion, `weighting` that of averaged weights.
+    """
 
     base: str = ""
     model: str = ""
     concepts: tuple[DraftConcept, ...] = ()
+    fuse_method: str = FuseMethod.GRADIENT.value
     solver: str = Solver.CLOSED_FORM.value
+    weighting: str = Solver.AVERAGE.value
     prior_weight: str = ""
     ridge: Mapping[Part, str] = field(default_factory=dict)
     lbfgs_steps: Mapping[Part, str] = field(default_factory=dict)
@@ -86,7 +90,9 @@ class Draft:
                 )
                 for ref in dict.fromkeys(fields.all("concept"))
             ),
+            fuse_method=text("fuse_method") or FuseMethod.GRADIENT.value,
             solver=text("solver"),
+            weighting=text("weighting") or Solver.AVERAGE.value,
             prior_weight=text("prior_weight"),
             ridge={part: text(f"ridge.{part.value}") for part in Part},
             lbfgs_steps={part: text(f"lbfgs_steps.{part.value}") for part in Part},
@@ -100,11 +106,14 @@ class Draft:
     def of(cls, fusion: Fusion) -> Self:
         """The request that an earlier fusion was made of."""
         choices = {value: name for name, value in PREVIEWS.items()}
+        method = fusion.solver.method
+        named = {_FIELDS[method]: fusion.solver.value} if method in _FIELDS else {}
         return cls(
+            **named,
+            fuse_method=method.value,
             base=fusion.base,
             model=fusion.model,
             concepts=tuple(_concept(item.ref, item.weights) for item in fusion.concepts),
-            solver=fusion.solver.value,
             prior_weight=_typed(fusion.prior_weight) if fusion.solver.solves else "",
             ridge={part: _typed(value) for part, value in (fusion.ridge or {}).items()},
             lbfgs_steps={part: str(value) for part, value in (fusion.lbfgs_steps or {}).items()},
@@ -146,7 +155,22 @@ class Draft:
     @property
     def solving_method(self) -> Solver:
         """The solver, the usual one while it is none."""
-        return Solver(self.solver) if self.solver in set(Solver) else Solver.CLOSED_FORM
+        try:
+            return self._solver()
+        except InvalidRequest:
+            return Solver.CLOSED_FORM
+
+    def _solver(self) -> Solver:
+        """The solver of the chosen method; raises `InvalidRequest`."""
+        method = chosen(FuseMethod, self.fuse_method)
+        named = getattr(self, _FIELDS[method]) if method in _FIELDS else None
+        return solver_of(method, None if named is None else chosen(Solver, named))
+
+    def _without_idle(self) -> Self:
+        """Without the numbers that the chosen method has no use for: their fields are hidden."""
+        if self.solving_method.solves:
+            return self
+        return replace(self, prior_weight="", ridge={}, lbfgs_steps={}, refine_rounds="0")
 
     def wanted(self) -> list[WantedConcept]:
         """The concepts, with a weight of 1 where it can't be read."""
@@ -163,7 +187,7 @@ class Draft:
 
         Without a name or any concept it is no request yet, and nothing is wrong with that.
         """
-        reading = _Reading()
+        reading, used = Reading(), self._without_idle()
         make = partial(
             FusionRequest,
             model=reading.take("model", partial(_model, self.model), None),
@@ -172,16 +196,16 @@ class Draft:
                 reading.take(f"weight.{item.ref}", partial(_wanted, item), None)
                 for item in self.concepts
             ],
-            solver=reading.take("solver", partial(_chosen, Solver, self.solver), None),
-            prior_weight=reading.number("prior_weight", self.prior_weight, float),
-            ridge=reading.by_part("ridge", self.ridge, float) or None,
-            lbfgs_steps=reading.by_part("lbfgs_steps", self.lbfgs_steps, int) or None,
-            refine_rounds=reading.number("refine_rounds", self.refine_rounds, int) or 0,
+            solver=reading.take("fuse_method", self._solver, None),
+            prior_weight=reading.number("prior_weight", used.prior_weight, float),
+            ridge=reading.by_part("ridge", used.ridge, float) or None,
+            lbfgs_steps=reading.by_part("lbfgs_steps", used.lbfgs_steps, int) or None,
+            refine_rounds=reading.number("refine_rounds", used.refine_rounds, int) or 0,
             exports=[
-                reading.take("export", partial(_chosen, Export, name), None)
+                reading.take("export", partial(chosen, Export, name), None)
                 for name in sorted(self.exports)
             ],
-            priority=reading.take("priority", partial(_chosen, Priority, self.priority), None),
+            priority=reading.take("priority", partial(chosen, Priority, self.priority), None),
             previews=PREVIEWS.get(self.previews),
         )
         if reading.problems or not self.is_complete:
@@ -189,65 +213,8 @@ class Draft:
         return reading.take("concepts", make, None), reading.problems
 
 
-class _Reading:
-    """Reads fields, and keeps what is wrong with each."""
-
-    def __init__(self) -> None:
-        self.problems: dict[str, MosError] = {}
-
-    def take(self, name: str, read: Callable[[], T], otherwise: Any) -> Any:
-        """What `read` returns; `otherwise` stands in for what can't be read."""
-        try:
-            return read()
-        except MosError as error:
-            self.problems[name] = error
-            return otherwise
-
-    def number(self, name: str, text: str, kind: type[float] | type[int]) -> Any:
-        """A number that a solver can take; None for an empty field."""
-        return self.take(name, partial(_setting, name, None, text, kind), None) if text else None
-
-    def by_part(
-        self, name: str, texts: Mapping[Part, str], kind: type[float] | type[int]
-    ) -> dict[Part, Any]:
-        """The numbers of those parts whose field is not empty."""
-        return {
-            part: self.take(f"{name}.{part}", partial(_setting, name, part, text, kind), None)
-            for part, text in texts.items()
-            if text
-        }
-
-
-def _setting(name: str, part: Part | None, text: str, kind: type[float] | type[int]) -> object:
-    """A number that `Solving` finds in its bounds."""
-    value = _number(text, kind)
-    choice: dict[str, Any] = {name: value if part is None else {part: value}}
-    Solving.of(Solver.LBFGS, **choice)
-    return value
-
-
-def _number(text: str, kind: type[float] | type[int]) -> float | int:
-    try:
-        return kind(text.replace(",", "."))
-    except ValueError:
-        example = "8" if kind is int else "0.8"
-        raise InvalidRequest(
-            f"{text!r} is no {'whole ' * (kind is int)}number.",
-            hint=f"Write one such as {example}.",
-        ) from None
-
-
 def _model(name: str) -> str:
     return check_slug(name, "model name") if name else name
-
-
-def _chosen(choices: type[C], name: str) -> C:
-    try:
-        return choices(name)
-    except ValueError:
-        raise InvalidRequest(
-            f"There is no {name!r} to choose.", hint=f"Choose {', '.join(choices)}."
-        ) from None
 
 
 def _wanted(item: DraftConcept) -> WantedConcept:

@@ -15,7 +15,8 @@ from mos_center.service.fusion_findings import Finding, FindingKind, Subject
 _MOST_BESIDE = 8
 _MOST_FINDINGS = 60
 _PLACES = (
-    *("model", "base", "solver", "settings", "prior_weight", "refine_rounds", "export", "priority"),
+    *("model", "base", "fuse_method", "settings"),
+    *("prior_weight", "refine_rounds", "export", "priority"),
     *(f"{name}.{part.value}" for name in ("ridge", "lbfgs_steps") for part in Part),
 )
 

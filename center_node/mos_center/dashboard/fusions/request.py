@@ -21,7 +21,8 @@ from mos_center.dashboard.listing import Listing, Text, listed
 from mos_center.dashboard.rendering import Told, is_fragment, page_path, redirect, render
 from mos_center.dashboard.visitor import CenterHere, Fields, SignedFields, Visitor, VisitorHere
 from mos_center.domain.access import Role
-from mos_center.domain.models import BaseRecord, Export, Priority, Solver, Submission
+from mos_center.domain.fuse_methods import solvers_of
+from mos_center.domain.models import BaseRecord, Export, FuseMethod, Priority, Submission
 from mos_center.domain.queries import ConceptQuery, Order
 from mos_center.domain.solving import DEFAULT_PRIOR_WEIGHT, DEFAULT_RIDGE, DEFAULT_STEPS
 from mos_center.domain.states import SubmissionState
@@ -188,7 +189,9 @@ def _choices(visitor: Visitor, base: BaseRecord | None) -> dict[str, object]:
     priorities = [one.value for one in Priority if sees_high or one is not Priority.HIGH]
     return {
         "part_names": [part.value for part in Part],
-        "solvers": [one.value for one in Solver],
+        "fuse_methods": [one.value for one in FuseMethod],
+        "solvers": [one.value for one in solvers_of(FuseMethod.GRADIENT)],
+        "weightings": [one.value for one in solvers_of(FuseMethod.WEIGHT_AVERAGE)],
         "export_names": [one.value for one in Export],
         "priorities": priorities,
         "preview_choices": list(PREVIEWS),

@@ -21,7 +21,7 @@ _SNIPPET = """from diffusers import StableDiffusionPipeline
 from mos_diffusion import layerwise
 
 pipe = StableDiffusionPipeline.from_pretrained("{folder}")
-image = pipe(**layerwise(pipe)("a photo of a {words}")).images[0]"""
+image = pipe(**layerwise(pipe)("a photo of a {trigger}")).images[0]"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ExportedFile:
 
 @dataclass(frozen=True)
 class Usage:
-    """Commands to copy; `words` are those of the version's first concept."""
+    """Commands to copy; `words` and `trigger` are those of the version's first concept."""
 
     pull: str
     hub: str
@@ -44,25 +44,31 @@ class Usage:
     lora: ExportedFile
     checkpoint: ExportedFile
     words: tuple[str, ...]
+    trigger: str
 
     @property
     def embeddings(self) -> str:
-        """The words as ComfyUI's prompts name them."""
-        return " ".join(f"embedding:{word.strip('<>')}" for word in self.words)
+        """The concept as ComfyUI's prompts name it."""
+        return " ".join(
+            f"embedding:{word.strip('<>')}" if word in self.words else word
+            for word in self.trigger.split()
+        )
 
 
 def usage_of(version: ModelVersion, address: str) -> Usage:
     """How to use the version, from the center at this address."""
     folder = f"./{version.model}-{version.version}"
-    words = version.concepts[0].words if version.concepts else ()
+    first = version.concepts[0] if version.concepts else None
+    trigger = first.trigger if first else ""
     return Usage(
         pull=f"mos-client pull {version.model}@{version.version} --out {folder}",
         hub=f"HF_ENDPOINT={address} hf download {_ORGANISATION}/{version.model} "
         f"--revision v{version.version} --local-dir {folder}",
-        snippet=_SNIPPET.format(folder=folder, words=" ".join(words)),
+        snippet=_SNIPPET.format(folder=folder, trigger=trigger),
         lora=_exported(version, Export.KOHYA_LORA, folder),
         checkpoint=_exported(version, Export.SINGLE_FILE, folder),
-        words=words,
+        words=first.words if first else (),
+        trigger=trigger,
     )
 
 

@@ -12,6 +12,7 @@ from mos_center.dashboard.listing import Text
 from mos_center.dashboard.models.card import card_html
 from mos_center.dashboard.models.catalogue import may_change
 from mos_center.dashboard.models.drawings import draw_family, family_of
+from mos_center.dashboard.models.evaluation import evaluation_view
 from mos_center.dashboard.models.previews import fused_previews, own_preview
 from mos_center.dashboard.models.quality import layers_view, quality_view
 from mos_center.dashboard.models.usage import address_of, usage_of
@@ -22,6 +23,7 @@ from mos_center.domain.lineage import Ingredient, Lineage
 from mos_center.domain.models import ModelVersion
 from mos_center.domain.quality import read_layers, read_quality
 from mos_center.domain.states import SubmissionState
+from mos_center.service.center import Center
 from mos_center.service.comparison import settings_of
 
 router = APIRouter()
@@ -50,7 +52,6 @@ def version_page(
         request,
         "versions/page.html",
         visitor=visitor,
-        version=version,
         lineage=lineage,
         family=family,
         drawing=draw_family(family),
@@ -66,6 +67,8 @@ def version_page(
         has_quality_picture=version.file(_QUALITY_PICTURE) is not None,
         withdrawn=[item for item in lineage.ingredients if _is_withdrawn(item)],
         changes=may_change(visitor, version.owner),
+        composes=_may_compose(center, visitor, version),
+        **evaluation_view(center, version, lineage.ingredients, visitor).content(version),
     )
 
 
@@ -188,6 +191,12 @@ def refuse(
         else "This re-fusion was requested before: here it is."
     )
     return redirect(request, visitor, page_path("fusions", fusion.id), told)
+
+
+def _may_compose(center: Center, visitor: Visitor, version: ModelVersion) -> bool:
+    """Whether the visitor can have scenes drawn with the version."""
+    is_on = center.compositions.rules.is_on and version.tombstoned_at is None
+    return is_on and visitor.may("GET", "/compositions/new")
 
 
 def _own_pictures(lineage: Lineage, visitor: Visitor) -> dict[str, str]:

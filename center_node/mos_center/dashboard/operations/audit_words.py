@@ -21,10 +21,23 @@ SENTENCES = {
     "concept.shared": "shared {} with {member}",
     "concept.shown": "changed who sees {}",
     "concept.unshared": "stopped sharing {} with {member}",
+    "composition.requested": "asked for a scene drawn with {}",
+    "composition.queued": "queued a scene of {} again",
+    "composition.running": "began to draw with {}",
+    "composition.done": "drew with {}",
+    "composition.failed": "could not draw with {}",
+    "composition.cancelled": "cancelled a scene of {}",
+    "composition.released": "let go of pictures drawn with {}",
     "concept_audit.queued": "asked for an audit of {}",
     "concept_audit.running": "began to audit {}",
     "concept_audit.done": "audited {}",
     "concept_audit.failed": "could not audit {}",
+    "evaluation.requested": "asked for an evaluation of {}",
+    "evaluation.queued": "queued the evaluation of {} again",
+    "evaluation.running": "began to evaluate {}",
+    "evaluation.done": "evaluated {}",
+    "evaluation.failed": "could not evaluate {}",
+    "evaluation.cancelled": "cancelled the evaluation of {}",
     "fusion.requested": "requested a fusion into {}",
     "fusion.queued": "queued the fusion into {} again",
     "fusion.running": "began the fusion into {}",
@@ -93,6 +106,9 @@ def _thing(noun: str, name: str, told: Snapshot) -> tuple[str, str, frozenset[st
         if noun == "submission":
             return called, page_path("submissions", name), frozenset({"concept", "version"})
         return called, _concept_page(called), frozenset({"concept"})
+    if noun in ("composition", "evaluation"):
+        called = str(told.get("version") or name)
+        return called, _page("model", called), frozenset({"version"})
     if noun == "fusion":
         model, version = told.get("model"), told.get("version")
         called = f"{model}@{version}" if model and version else str(model or name)

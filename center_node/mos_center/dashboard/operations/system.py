@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from mos_center.dashboard.operations.settings_in_force import settings_in_force
 from mos_center.dashboard.rendering import is_fragment, page_path, render
 from mos_center.dashboard.visitor import CenterHere, VisitorHere
-from mos_center.domain.jobs import AUDIT, VALIDATION, fusion_of, kind_of
+from mos_center.domain.jobs import AUDIT, COMPOSITION, EVALUATION, VALIDATION, fusion_of, kind_of
 from mos_center.domain.models import Priority
 from mos_center.domain.states import FusionState, SubmissionState
 from mos_center.domain.workers import WorkerRecord
@@ -78,6 +78,13 @@ def _shown(worker: WorkerRecord, now: datetime) -> ShownWorker:
     return ShownWorker(worker, state, job, path)
 
 
+_WORDS = {
+    AUDIT: "audits a concept",
+    COMPOSITION: "draws a scene",
+    EVALUATION: "evaluates a version",
+}
+
+
 def _job(job_id: str) -> tuple[str, str]:
     """What a job does, in words, and the page of what it is about."""
     kind, name = kind_of(job_id)
@@ -85,4 +92,4 @@ def _job(job_id: str) -> tuple[str, str]:
         return "a fusion", page_path("fusions", fusion_of(job_id)[0])
     if kind == VALIDATION:
         return "checks a package", page_path("submissions", name)
-    return ("audits a concept" if kind == AUDIT else kind), ""
+    return _WORDS.get(kind, kind), ""

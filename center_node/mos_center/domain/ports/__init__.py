@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from mos_center.domain.ports.compositions import CompositionLedger, Compositions
 from mos_center.domain.ports.database import Database, Transaction
+from mos_center.domain.ports.evaluations import EvaluationLedger, Evaluations
 from mos_center.domain.ports.files import ActivationReducer, BlobStore, BlobWriter, StoredBlob
 from mos_center.domain.ports.jobs import AuditLedger, FusionLedger, FusionQueue
+from mos_center.domain.ports.marks import Marks
 from mos_center.domain.ports.members import Invitations, Members, Tokens
 from mos_center.domain.ports.records import (
     AuditLog,
@@ -38,10 +41,14 @@ __all__ = [
     "BlobStore",
     "BlobWriter",
     "Blobs",
+    "CompositionLedger",
+    "Compositions",
     "ConceptAudits",
     "Concepts",
     "Counts",
     "Database",
+    "EvaluationLedger",
+    "Evaluations",
     "FusionEvents",
     "FusionLedger",
     "FusionQueue",
@@ -49,6 +56,7 @@ __all__ = [
     "IdempotencyKeys",
     "Invitations",
     "Lineages",
+    "Marks",
     "Members",
     "Models",
     "Outbox",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from mos_center.domain.ports.compositions import Compositions
+from mos_center.domain.ports.evaluations import Evaluations
+from mos_center.domain.ports.marks import Marks
 from mos_center.domain.ports.members import Invitations, Members, Tokens
 from mos_center.domain.ports.records import (
     AuditLog,
@@ -47,6 +50,8 @@ class Transaction(Protocol):
     @property
     def lineage(self) -> Lineages: ...
     @property
+    def marks(self) -> Marks: ...
+    @property
     def usages(self) -> Usages: ...
     @property
     def workers(self) -> Workers: ...
@@ -64,6 +69,10 @@ class Transaction(Protocol):
     def audit(self) -> AuditLog: ...
     @property
     def audits(self) -> ConceptAudits: ...
+    @property
+    def compositions(self) -> Compositions: ...
+    @property
+    def evaluations(self) -> Evaluations: ...
     @property
     def outbox(self) -> Outbox: ...
     @property

@@ -1,7 +1,7 @@
 """The solvers, one file each; a new one is a file with a `solve` and a line in `SOLVERS`.
 
 All work on the reduced problem of one input and return E (R, d_in) float64 for every layer of it.
-Those that solve minimise the same F (see `problem`), starting from the plain average.
+Those that solve minimise the same F (see `problem`), starting from what its ridge pulls towards.
 """
 
 from __future__ import annotations
@@ -14,8 +14,15 @@ from mos_protocol.errors import JobFailed
 from torch import Tensor
 
 from mos_center.fusion.problem import InputProblem
-from mos_center.fusion.settings import FusionSettings, Solver
-from mos_center.fusion.solvers import average, closed_form, lbfgs, summed
+from mos_center.fusion.settings import FusionSettings, RidgeTarget, Solver
+from mos_center.fusion.solvers import (
+    average,
+    closed_form,
+    constrained,
+    lbfgs,
+    summed,
+    unchanged,
+)
 from mos_center.fusion.solvers.regularised import Regularised, regularise
 
 
@@ -28,7 +35,7 @@ class LayerSolver(Protocol):
 
 
 class Baseline(Protocol):
-    """Combines the concepts' updates without looking at the moments."""
+    """Combines the concepts' updates as other methods do, with no F to minimise."""
 
     def __call__(self, problem: InputProblem) -> list[Tensor]: ...
 
@@ -40,6 +47,8 @@ SOLVERS: dict[Solver, LayerSolver] = {
 BASELINES: dict[Solver, Baseline] = {
     Solver.AVERAGE: average.combine,
     Solver.SUM: summed.combine,
+    Solver.CUSTOM_DIFFUSION: constrained.combine,
+    Solver.NONE: unchanged.combine,
 }
 
 
@@ -58,6 +67,8 @@ def solve(problem: InputProblem, settings: FusionSettings) -> Solution:
     """
     if settings.solver in BASELINES:
         return Solution(BASELINES[settings.solver](problem))
+    if settings.ridge_target is RidgeTarget.ZERO:
+        problem = problem.around_zero()
     if not any(bool(layer.pull.any()) for layer in problem.layers):
         return Solution(average.combine(problem))
     try:

@@ -12,6 +12,8 @@ from mos_center.storage.repositories.references import know_blobs
 from mos_center.storage.tables import (
     base_priors,
     blobs,
+    composition_pictures,
+    evaluation_grids,
     submission_files,
     submissions,
     version_files,
@@ -33,7 +35,8 @@ class SqlBlobs:
             .join(submissions)
             .where(submissions.c.state.not_in(_UNFINISHED))
         )
-        kept = union(finished, *(select(table.c.sha256) for table in (base_priors, version_files)))
+        others = (base_priors, version_files, composition_pictures, evaluation_grids)
+        kept = union(finished, *(select(table.c.sha256) for table in others))
         there = {Digest(sha256): True for sha256 in self._connection.scalars(kept)}
         awaited = self._connection.scalars(select(submission_files.c.sha256).distinct())
         return {Digest(sha256): False for sha256 in awaited} | there
@@ -58,7 +61,13 @@ class SqlBlobs:
 
     def unreferred(self, digests: Iterable[Digest]) -> tuple[Digest, ...]:
         wanted = set(digests)
-        referring = (submission_files, base_priors, version_files)
+        referring = (
+            submission_files,
+            base_priors,
+            version_files,
+            composition_pictures,
+            evaluation_grids,
+        )
         queries = (select(table.c.sha256).where(table.c.sha256.in_(wanted)) for table in referring)
         used = set(self._connection.scalars(union(*queries)))
         return tuple(sorted(wanted - used))

@@ -52,6 +52,7 @@ class SqlSubmissions:
                 name=submission.name,
                 version=submission.version,
                 words=" ".join(manifest.words),
+                trigger_words=manifest.trigger,
                 class_word=manifest.class_word,
                 base=submission.base,
                 state=submission.state,

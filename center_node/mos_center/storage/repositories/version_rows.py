@@ -117,6 +117,7 @@ def _concepts(connection: Connection, ids: list[str]) -> dict[str, list[VersionC
             submissions.c.name,
             submissions.c.version,
             submissions.c.words,
+            submissions.c.trigger_words,
             *WEIGHT_COLUMNS,
         )
         .join(submissions)
@@ -126,7 +127,11 @@ def _concepts(connection: Connection, ids: list[str]) -> dict[str, list[VersionC
     found: dict[str, list[VersionConcept]] = defaultdict(list)
     for row in rows:
         concept = VersionConcept(
-            f"{row.owner}/{row.name}", row.version, read_weights(row), tuple(row.words.split())
+            f"{row.owner}/{row.name}",
+            row.version,
+            read_weights(row),
+            tuple(row.words.split()),
+            row.trigger_words,
         )
         found[row.fusion].append(concept)
     return found

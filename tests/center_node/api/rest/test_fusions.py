@@ -14,6 +14,7 @@ BODY = {
     "model": "demo",
     "base": "small",
     "concepts": [{"name": "ada/potter", "version": 1, "weight": 1.0}],
+    "fuse_method": "gradient",
     "solver": "closed-form",
     "prior_weight": 0.0,
     "ridge": {"text_encoder": 0.001, "cross_kv": 0.001, "spatial": 0.001},
@@ -99,6 +100,8 @@ async def test_a_request_that_leaves_everything_out_is_the_one_that_spells_it_ou
             "weight of ada/potter is 0",
         ),
         ({"solver": "magic"}, "solver"),
+        ({"fuse_method": "magic"}, "fuse_method"),
+        ({"fuse_method": "none", "solver": "sum"}, "sum belongs to the fuse method weight-average"),
         ({"ridge": {"unet": 1}}, "ridge.unet"),
         ({"lbfgs_steps": {"spatial": 0}}, "lbfgs_steps.spatial"),
         ({"lbfgs_steps": {"spatial": 10**9}}, "lbfgs_steps.spatial"),
@@ -119,6 +122,23 @@ async def test_a_choice_that_does_not_exist_is_refused_by_its_place(
     assert response.status_code == 422
     assert where in response.json()["detail"]
     assert (await running.http.get("/v1/fusions")).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("fuse_method", "solver"),
+    [("gradient", "closed-form"), ("weight-average", "average"), ("none", "none")],
+)
+async def test_a_fuse_method_is_its_usual_solver(
+    running: Any, fuse_method: str, solver: str
+) -> None:
+    plain = {"model": "demo", "base": "small", "concepts": [{"name": "ada/potter"}]}
+
+    by_method = await running.http.post("/v1/fusions", json={**plain, "fuse_method": fuse_method})
+    by_solver = await running.http.post("/v1/fusions", json={**plain, "solver": solver})
+
+    assert (by_method.status_code, by_solver.status_code) == (202, 200)
+    assert by_method.json() == by_solver.json()
+    assert (by_solver.json()["fuse_method"], by_solver.json()["solver"]) == (fuse_method, solver)
 
 
 async def test_fusions_are_listed_by_state_and_cancelled(running: Any) -> None:

@@ -38,7 +38,13 @@ async def test_models_and_versions_are_shown_with_files_and_aliases(running: Any
         "versions": [version],
     }
     assert version["concepts"] == [
-        {"name": "ada/potter", "version": 1, "weight": 1.0, "words": ["<potter1>", "<potter2>"]}
+        {
+            "name": "ada/potter",
+            "version": 1,
+            "weight": 1.0,
+            "words": ["<potter1>", "<potter2>"],
+            "trigger": "<potter1> <potter2>",
+        }
     ]
     assert [file["path"] for file in version["files"]] == ["README.md", "unet/model.safetensors"]
     for alias in ("champion", "latest"):

@@ -62,6 +62,42 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("fields", "solver"),
+    [
+        ("fuse_method=gradient", Solver.LBFGS),
+        ("fuse_method=gradient&weighting=sum", Solver.LBFGS),
+        ("fuse_method=weight-average", Solver.AVERAGE),
+        ("fuse_method=weight-average&weighting=sum", Solver.SUM),
+        ("fuse_method=custom-diffusion", Solver.CUSTOM_DIFFUSION),
+        ("fuse_method=none&weighting=sum", Solver.NONE),
+    ],
+)
+def test_the_solver_is_that_of_the_fuse_method(fields: str, solver: Solver) -> None:
+    request, problems = draft(fields).read()
+
+    assert problems == {}
+    assert request is not None
+    assert request.solver is draft(fields).solving_method is solver
+
+
+@pytest.mark.parametrize(
+    "fields", ["fuse_method=magic", "fuse_method=weight-average&weighting=lbfgs"]
+)
+def test_a_method_that_there_is_not_is_told_at_its_field(fields: str) -> None:
+    assert draft(fields).read()[1].keys() == {"fuse_method"}
+
+
+def test_what_the_fuse_method_has_no_use_for_is_not_read() -> None:
+    wrong = "ridge.spatial=-1&lbfgs_steps.spatial=no&prior_weight=x&refine_rounds=7"
+
+    request, problems = draft(f"fuse_method=weight-average&{wrong}").read()
+
+    assert problems == {}
+    assert request is not None
+    assert (request.ridge, request.prior_weight, request.refine_rounds) == (None, None, 0)
+
+
 def test_too_many_concepts_are_a_problem_of_the_concepts() -> None:
     many = "&".join(f"concept=a/c{number}@1" for number in range(256))
 

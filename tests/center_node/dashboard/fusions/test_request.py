@@ -102,8 +102,37 @@ async def test_an_earlier_request_can_be_changed(
     assert field(page, "weight.spatial.bob/cat@1") == "0.123456789"
     assert field(page, "lbfgs_steps.spatial") == "9"
     assert 'value="single-file" checked' in page.text
+    assert '<option value="gradient" selected>' in page.text
+    assert "<option selected>lbfgs</option>" in page.text
     assert '<option value="no" selected>' in page.text
     assert f"queued already, as fusion {fusion.id}" in page.text
+
+
+async def test_an_earlier_mix_of_weights_can_be_changed(
+    browser: httpx.AsyncClient, center: Center
+) -> None:
+    request = FusionRequest("demo", "small", [WantedConcept("bob/cat", 1)], solver=Solver.SUM)
+    fusion, _ = center.fusions.request(request, caller=LOCAL)
+
+    page = await browser.get(f"/dashboard{NEW}?from={fusion.id}")
+
+    assert '<option value="weight-average" selected>' in page.text
+    assert "<option selected>sum</option>" in page.text
+
+
+async def test_what_a_fuse_method_can_not_fuse_is_told_at_the_concept(
+    browser: httpx.AsyncClient, page: httpx.Response
+) -> None:
+    fields: dict[str, Any] = {**CHOICES, "concept": ["bob/cat@1"], "weight.bob/cat@1": "1"}
+
+    refused = await send(browser, page, NEW, **fields, fuse_method="custom-diffusion")
+    taken = await send(browser, page, NEW, **fields, fuse_method="none")
+
+    assert "changes text_encoder and spatial" in at(refused, "1")
+    assert "needs the prior moments of base 'small'" in at(refused, "settings")
+    assert not can_be_queued(refused)
+    assert "loses what it changes in layers" in at(taken, "1")
+    assert can_be_queued(taken)
 
 
 async def test_concepts_are_searched_added_and_removed(

@@ -41,6 +41,12 @@ def withdraw_cat(running: Any, policy: Withdrawal = Withdrawal.KEEP) -> None:
     running.data.center().withdrawal.withdraw("ada", "cat", 1, "asked to", caller=ADA)
 
 
+async def test_a_center_that_evaluates_nothing_offers_no_evaluation(
+    browser: httpx.AsyncClient, demo: None
+) -> None:
+    assert 'id="evaluation"' not in (await browser.get(DEMO)).text
+
+
 async def test_a_version_tells_what_it_was_made_of_and_how(
     browser: httpx.AsyncClient, demo: None
 ) -> None:

@@ -1,0 +1,1 @@
+"""Scenes drawn with published versions: a canvas for boxes, and the pictures."""

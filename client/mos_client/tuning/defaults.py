@@ -1,0 +1,64 @@
+"""What each method is tuned with unless told otherwise: the settings of the Mix-of-Show paper.
+
+Custom Diffusion's are its own paper's: 8e-5 is 1e-5 for each of the 4 pictures of the concept and
+the 4 of its class that a step sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from mos_protocol.methods import Layers, Method
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """Peak learning rates of the three parameter groups; each falls linearly to 0."""
+
+    embedding: float = 1e-3
+    text_encoder: float = 1e-5
+    unet: float = 1e-4
+
+
+@dataclass(frozen=True)
+class MethodDefaults:
+    """The settings in which methods differ; the fields are those of `TuningSettings`."""
+
+    rank: int = 4
+    layers: Layers = "all"
+    steps: int | None = None
+    learning_rates: LearningRates = LearningRates()
+    noise_offset: float = 0.01
+    embedding_norm_stop: float | None = 0.55
+    flip: bool = False
+    zoom: bool = False
+    regularisation_images: int = 0
+
+
+DEFAULTS: Mapping[Method, MethodDefaults] = MappingProxyType(
+    {
+        "ed-lora": MethodDefaults(),
+        "lora": MethodDefaults(learning_rates=LearningRates(embedding=5e-4), noise_offset=0.0),
+        "p-plus": MethodDefaults(
+            rank=0,
+            layers="none",
+            steps=500,
+            learning_rates=LearningRates(embedding=1e-3, text_encoder=0.0, unet=0.0),
+            noise_offset=0.0,
+            embedding_norm_stop=None,
+        ),
+        "custom-diffusion": MethodDefaults(
+            rank=0,
+            layers="keys-values",
+            steps=250,
+            learning_rates=LearningRates(embedding=8e-5, text_encoder=0.0, unet=8e-5),
+            noise_offset=0.0,
+            embedding_norm_stop=None,
+            flip=True,
+            zoom=True,
+            regularisation_images=200,
+        ),
+    }
+)
