@@ -1,0 +1,1 @@
+"""What `reproduce.py` does: tunes, fuses and measures tinyworld's concepts by every method."""
