@@ -19,6 +19,7 @@ FILES = {
     "/concepts/{owner}/{name}/{version}/previews/{file}",
     "/models/{name}/{revision}/pictures/{path:path}",
     "/evaluations/{evaluation_id}/grids/{number}",
+    "/compositions/{composition_id}/pictures/{number}",
 }
 
 

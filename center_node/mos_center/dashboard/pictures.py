@@ -17,7 +17,7 @@ from mos_center.domain.ports import BlobStore
 
 # Sheets of four pictures at full resolution are far smaller.
 MAX_PIXELS = 40_000_000
-WIDTHS = (320, 640)
+WIDTHS = (240, 320, 640)
 _KEPT = 1000
 # All that damaged and hostile files raise.
 _UNREADABLE = (
@@ -29,7 +29,7 @@ _UNREADABLE = (
 )
 _FOREVER = "private, max-age=31536000, immutable"
 
-Width = Annotated[int | None, Query(description="320 or 640: smaller, as WebP")]
+Width = Annotated[int | None, Query(description="240, 320 or 640: smaller, as WebP")]
 
 
 class Thumbnails:
