@@ -1,7 +1,7 @@
 """Does `mos-client protect` hinder tuning? Measured on tinyworld, against noise of the same size.
 
 Concepts are tuned on their pictures as they are, protected, and with random noise, and some after
-JPEG or a blur. Every result is kept in the work folder, so a run that was stopped goes on.
+JPEG, a blur or scaling. Every result is kept in the work folder, so a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from protect_sheet import draw_sheet
 CONCEPTS = ("zigmug", "mittens", "gift")
 BUDGET = 8
 SMALL, LARGE = 4, 16
+SPOILERS = ("jpeg", "blur", "half")
 _SHEET = HERE.parent / "docs" / "images" / "protect.png"
 
 
@@ -53,8 +54,8 @@ def compared(concept: str) -> tuple[Case, Case, Case]:
 def variants(concept: str) -> list[Case]:
     """Another surrogate, what spoils a protection, and other budgets, for one concept."""
     return [
-        *(Case(concept, "protected", BUDGET, then) for then in ("jpeg", "blur")),
-        Case(concept, "clean", 0, "blur"),
+        *(Case(concept, "protected", BUDGET, then) for then in SPOILERS),
+        *(Case(concept, "clean", 0, then) for then in SPOILERS if then != "jpeg"),
         Case(concept, "protected", SMALL),
         *(Case(concept, treatment, LARGE) for treatment in ("noise", "protected")),
         Case(concept, "protected", BUDGET, surrogate="unet"),
@@ -71,7 +72,8 @@ def section(found: Mapping[Case, Figures], steps: int, rounds: int) -> str:
         "denoising loss of clean pictures that tuning never saw; gain kept is what tuning took off "
         "it, relative to tuning on the clean pictures: 1 is unhindered, 0 is nothing learned, less "
         "is a model that became worse than it was. Alignment is the tiny CLIP's, of eight sampled "
-        f"pictures with these. JPEG has quality 75, the blur a radius of {BLUR_RADIUS} pixels.\n\n"
+        f"pictures with these. JPEG has quality 75, the blur a radius of {BLUR_RADIUS} pixels; "
+        "half is scaled to half its size and back.\n\n"
         + table(head, [_row(case, found) for case in found])
         + "\n"
     )

@@ -40,7 +40,7 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """Pictures of a concept: clean, noise or protected by so much, then maybe jpeg or blur."""
+    """Pictures of a concept: clean, noise or protected by so much, then maybe jpeg, blur or half."""
 
     concept: str
     treatment: str
@@ -217,7 +217,12 @@ def _blur(picture: Image.Image) -> Image.Image:
     return picture.filter(ImageFilter.GaussianBlur(BLUR_RADIUS))
 
 
-_THEN = {"jpeg": _jpeg, "blur": _blur}
+def _half(picture: Image.Image) -> Image.Image:
+    half = picture.resize((picture.width // 2, picture.height // 2), Image.Resampling.LANCZOS)
+    return half.resize(picture.size, Image.Resampling.LANCZOS)
+
+
+_THEN = {"jpeg": _jpeg, "blur": _blur, "half": _half}
 
 
 def _open(folder: Path) -> dict[str, Image.Image]:

@@ -13,7 +13,7 @@ SIDE, GAP, MARGIN, HEAD, LABEL = 80, 3, 16, 40, 70
 MAGNIFIED = 8
 INK, PAPER = (28, 28, 30), "white"
 _COLUMNS = (
-    "clean", "protected", f"difference ×{MAGNIFIED}",
+    "clean", "protected", f"difference, {MAGNIFIED} times",
     "tuned on clean", "tuned on noise", "tuned on protected",
 )  # fmt: skip
 

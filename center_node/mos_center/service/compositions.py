@@ -214,10 +214,11 @@ def record_composition(
     if composition.error is not None:
         after["error"] = composition.error.code
     stood = None if before is None else {"state": before.value}
-    done = "requested" if before is None else composition.state.value
+    done = f"composition.{composition.state.value}"
+    action = "composition.requested" if before is None else done
     resource = f"composition/{composition.id}"
-    transaction.audit.record(AuditEvent(actor, f"composition.{done}", resource, stood, after))
-    log.info("composition.%s id=%s by=%s", done, composition.id, actor)
+    transaction.audit.record(AuditEvent(actor, action, resource, stood, after))
+    log.info("%s id=%s by=%s", action, composition.id, actor)
 
 
 def _own(transaction: Transaction, composition_id: str, caller: Caller) -> Composition:

@@ -16,6 +16,8 @@ from mos_center import service
 from mos_center.domain.access import LOCAL, Caller, Role, Scope, Visibility
 from mos_center.domain.audit_actions import AUDIT_ACTIONS
 from mos_center.domain.audits import AuditState
+from mos_center.domain.compositions import CompositionState
+from mos_center.domain.evaluations import EvaluationState
 from mos_center.domain.events import AuditEvent, EventKind
 from mos_center.domain.models import Fusion, Submission
 from mos_center.domain.policy import Review
@@ -298,6 +300,8 @@ def test_the_actions_that_services_name_are_the_ones_that_are_listed() -> None:
     of_states = {f"fusion.{state.value}" for state in FusionState}
     of_states |= {f"submission.{state.value}" for state in SubmissionState}
     of_states |= {f"concept_audit.{state.value}" for state in AuditState}
+    of_states |= {f"composition.{state.value}" for state in CompositionState}
+    of_states |= {f"evaluation.{state.value}" for state in EvaluationState}
     assert named - only_logged == set(AUDIT_ACTIONS) - of_states
 
 
