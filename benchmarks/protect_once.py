@@ -40,7 +40,7 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """Pictures of a concept: clean, noise or protected by so much, then maybe jpeg, blur or half."""
+    """Pictures of a concept: clean, noise or protected by so much, then maybe changed."""
 
     concept: str
     treatment: str
