@@ -77,12 +77,8 @@ class Composition:
 
     def seconds_left(self, now: datetime) -> int | None:
         """How long it will still run, if its steps go on as they went; None while unknown."""
-        done, total = self.progress.done, self.progress.total
-        is_running = self.state is CompositionState.RUNNING
-        if not is_running or self.started_at is None or not 0 < done < total:
-            return None
-        elapsed = max(0.0, (now - self.started_at).total_seconds())
-        return round(elapsed / done * (total - done))
+        running = self.state is CompositionState.RUNNING
+        return self.progress.seconds_left(self.started_at, now) if running else None
 
     def check_unfinished(self) -> None:
         """Raise `Conflict` when nothing more becomes of it."""

@@ -138,12 +138,8 @@ class Evaluation:
 
     def seconds_left(self, now: datetime) -> int | None:
         """How long it will still run, if it goes on as it went; None while unknown."""
-        done, total = self.progress.done, self.progress.total
         running = self.state is EvaluationState.RUNNING
-        if not running or self.started_at is None or not 0 < done < total:
-            return None
-        elapsed = max(0.0, (now - self.started_at).total_seconds())
-        return round(elapsed / done * (total - done))
+        return self.progress.seconds_left(self.started_at, now) if running else None
 
     def check_unfinished(self) -> None:
         """Raise `Conflict` when nothing more becomes of it."""

@@ -171,11 +171,18 @@ class FusionConcept:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a fusion is: `done` of `total` blocks, and what is being done."""
+    """How far a job is: `done` of `total` blocks, steps or pictures, and what is being done."""
 
     done: int = 0
     total: int = 0
     message: str = ""
+
+    def seconds_left(self, since: datetime | None, now: datetime) -> int | None:
+        """How long the rest takes, if it goes on as it went `since`; None while unknown."""
+        if since is None or not 0 < self.done < self.total:
+            return None
+        elapsed = max(0.0, (now - since).total_seconds())
+        return round(elapsed / self.done * (self.total - self.done))
 
 
 @dataclass(frozen=True)
@@ -231,11 +238,8 @@ class Fusion:
 
     def seconds_left(self, now: datetime) -> int | None:
         """How long it will still run, if its blocks go on as they went; None while unknown."""
-        done, total = self.progress.done, self.progress.total
-        if self.state is not FusionState.RUNNING or self.started_at is None or not 0 < done < total:
-            return None
-        elapsed = max(0.0, (now - self.started_at).total_seconds())
-        return round(elapsed / done * (total - done))
+        running = self.state is FusionState.RUNNING
+        return self.progress.seconds_left(self.started_at, now) if running else None
 
 
 @dataclass(frozen=True)

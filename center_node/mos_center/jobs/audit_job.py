@@ -13,6 +13,7 @@ from mos_center.domain.ports import AuditLedger, BlobStore
 from mos_center.fusion.audit import audit_concept
 from mos_center.fusion.sources import BaseSource
 from mos_center.jobs.durable import Steps
+from mos_center.jobs.endings import unexpected
 from mos_center.jobs.recipes import concept_source
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class ConceptAuditJob:
             self._ledger.failed(audit_id, error)
         except Exception as error:
             log.exception("audit.crashed id=%s", audit_id)
-            self._ledger.failed(audit_id, _unexpected(audit_id, error))
+            self._ledger.failed(audit_id, unexpected("audit", audit_id, error))
 
     def lost(self, job_id: str, *, killed: bool) -> bool:
         """Its job ended and nobody heard of it: it is not run again."""
@@ -54,10 +55,3 @@ class ConceptAuditJob:
         base = BaseSource(plan.base.name, plan.base.path, plan.base.layer_map, prior={})
         result = audit_concept(base, concept_source(plan.concept, self._blobs))
         self._ledger.done(audit_id, result)
-
-
-def _unexpected(audit_id: str, error: Exception) -> JobFailed:
-    return JobFailed(
-        f"The audit stopped at an unexpected {type(error).__name__}.",
-        hint=f"The center's log has the details under the audit's id, {audit_id}.",
-    )

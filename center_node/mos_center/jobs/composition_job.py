@@ -26,6 +26,7 @@ from mos_center.domain.models import StoredFile
 from mos_center.domain.ports import BlobStore, CompositionLedger
 from mos_center.jobs.drawing_model import DrawingModel
 from mos_center.jobs.durable import Steps
+from mos_center.jobs.endings import NotWantedError, unexpected
 from mos_center.jobs.patience import Patience
 
 log = logging.getLogger(__name__)
@@ -38,10 +39,6 @@ _KILLED = JobFailed(
     "Drawing it ended its worker again and again.",
     hint="Ask for smaller pictures, or look at the workers' log.",
 )
-
-
-class _Unwanted(Exception):  # noqa: N818 - what happened: it was cancelled.
-    """Nobody waits for it any more."""
 
 
 class CompositionJob:
@@ -75,13 +72,13 @@ class CompositionJob:
         """Draw, or tell the ledger why not."""
         try:
             self._draw(composition_id, step)
-        except _Unwanted:
+        except NotWantedError:
             log.info("composition.stopped id=%s", composition_id)
         except MosError as error:
             self._fail(composition_id, error)
         except Exception as error:
             log.exception("composition.crashed id=%s", composition_id)
-            self._fail(composition_id, _unexpected(composition_id, error))
+            self._fail(composition_id, unexpected("composition", composition_id, error))
 
     def lost(self, job_id: str, *, killed: bool) -> bool:
         """Its job ended and nobody heard of it: it is not run again."""
@@ -124,7 +121,7 @@ class CompositionJob:
         self._patience.pause(0)
         told = partial(self._ledger.progress, composition_id, done, total, message)
         if not self._patience(told):
-            raise _Unwanted
+            raise NotWantedError
 
     def _keep(self, composition_id: str, number: int, picture: Image, made: Provenance) -> None:
         path = self._work / "picture.png"
@@ -134,7 +131,7 @@ class CompositionJob:
         try:
             self._ledger.drawn(composition_id, number, StoredFile(digest, path.stat().st_size))
         except Conflict:
-            raise _Unwanted from None
+            raise NotWantedError from None
 
     def _fail(self, composition_id: str, error: MosError) -> None:
         self._patience(partial(self._ledger.failed, composition_id, error))
@@ -151,10 +148,3 @@ def _now_and_then(tell: Callable[[int, int], None], seconds: float) -> Callable[
             told = time.monotonic()
 
     return on_step
-
-
-def _unexpected(composition_id: str, error: Exception) -> JobFailed:
-    return JobFailed(
-        f"Drawing stopped at an unexpected {type(error).__name__}.",
-        hint=f"The center's log has the details under the composition's id, {composition_id}.",
-    )

@@ -34,6 +34,7 @@ from mos_center.fusion.evaluation_parts import (
 from mos_center.fusion.evaluation_scores import draw_grid, score, settings_told, summary
 from mos_center.fusion.parallel import compute_device
 from mos_center.jobs.durable import Steps
+from mos_center.jobs.endings import NotWantedError, unexpected
 from mos_center.jobs.patience import Patience
 from mos_center.jobs.recipes import concept_source
 from mos_center.jobs.version_folder import version_folder
@@ -47,10 +48,6 @@ _KILLED = JobFailed(
     "The evaluation ended its worker again and again.",
     hint="See the workers' log, for example for lack of memory.",
 )
-
-
-class _NotWanted(Exception):  # noqa: N818 - no error: somebody cancelled.
-    """The evaluation was cancelled, or is finished."""
 
 
 @dataclass(frozen=True)
@@ -131,13 +128,13 @@ class EvaluationJob:
         """Evaluate, or tell the ledger why not."""
         try:
             self._evaluate(evaluation_id, step)
-        except _NotWanted:
+        except NotWantedError:
             log.info("evaluation.stopped id=%s", evaluation_id)
         except MosError as error:
             self._fail(evaluation_id, error)
         except Exception as error:
             log.exception("evaluation.crashed id=%s", evaluation_id)
-            self._fail(evaluation_id, _unexpected(evaluation_id, error))
+            self._fail(evaluation_id, unexpected("evaluation", evaluation_id, error))
         self._tidy()
 
     def _evaluate(self, evaluation_id: str, step: Steps) -> None:
@@ -150,7 +147,7 @@ class EvaluationJob:
             step("prepare", self._check_clip)
             for number, part in enumerate(run.parts):
                 if not step(part.name, partial(self._sample, run, number)):
-                    raise _NotWanted
+                    raise NotWantedError
             step(_MEASURING, partial(self._measure, run))
         finally:
             request_id.reset(asked)
@@ -176,7 +173,7 @@ class EvaluationJob:
 
         try:
             part.run(on_picture)
-        except _NotWanted:
+        except NotWantedError:
             return False
         return True
 
@@ -185,7 +182,7 @@ class EvaluationJob:
         self._patience.pause(0)
         told = partial(self._ledger.progress, run.id, done, run.total, message)
         if not self._patience(told):
-            raise _NotWanted
+            raise NotWantedError
 
     def _measure(self, run: _Run) -> None:
         """Score the pictures, put the grids into the store, and write all down."""
@@ -195,7 +192,7 @@ class EvaluationJob:
                 return
         try:
             self._tell(run, run.total, _MEASURING)
-        except _NotWanted:
+        except NotWantedError:
             return
         clip, concepts = self._tools.load(), []
         for number, case in enumerate(run.cases):
@@ -241,10 +238,3 @@ class EvaluationJob:
         for folder in self._work.iterdir() if self._work.is_dir() else ():
             if folder.name not in wanted:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _unexpected(evaluation_id: str, error: Exception) -> JobFailed:
-    return JobFailed(
-        f"The evaluation stopped at an unexpected {type(error).__name__}.",
-        hint=f"The center's log has the details under the evaluation's id, {evaluation_id}.",
-    )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mos_protocol.errors import Conflict, JobFailed, MosError, Unavailable
+from mos_protocol.errors import Conflict, MosError, Unavailable
 from mos_protocol.manifest import sha256_of
 
 from mos_center.domain.fusion_events import PlannedStep
@@ -30,6 +30,7 @@ from mos_center.fusion.recipe import Recipe
 from mos_center.fusion.steps import Step, fused_blocks, fusion_steps
 from mos_center.fusion.sums_cache import SumsCache
 from mos_center.jobs.durable import Steps
+from mos_center.jobs.endings import unexpected
 from mos_center.jobs.patience import Interrupted, Patience, Superseded
 from mos_center.jobs.recipes import recipe_of
 from mos_center.jobs.telling import Telling
@@ -126,7 +127,7 @@ class FusionJob:
             self._fail(fusion_id, attempt, error)
         except Exception as error:
             log.exception("fusion.crashed id=%s", fusion_id)
-            self._fail(fusion_id, attempt, _unexpected(fusion_id, error))
+            self._fail(fusion_id, attempt, unexpected("fusion", fusion_id, error))
 
     def _fuse(self, fusion_id: str, attempt: int, step: Steps) -> None:
         if self._is_cancelled(fusion_id):
@@ -237,10 +238,3 @@ def _sampled(fusion_id: str, recipe: Recipe, blocks: Sequence[Path], model: Path
         log.warning("fusion.unsampled id=%s", fusion_id, exc_info=True)
         return {"unsampled": error.message}
     return {}
-
-
-def _unexpected(fusion_id: str, error: Exception) -> JobFailed:
-    return JobFailed(
-        f"The fusion stopped at an unexpected {type(error).__name__}.",
-        hint=f"The center's log has the details under the fusion's id, {fusion_id}.",
-    )

@@ -14,9 +14,7 @@ from pydantic import Field
 
 from mos_client.session.connection import Connection, quoted
 from mos_client.session.results import Answer, Failure, FusionProgress
-from mos_client.session.retry import PASSING, Patience
-
-POLL_SECONDS = 1.0
+from mos_client.session.watching import each_change
 
 
 class CompositionState(StrEnum):
@@ -112,21 +110,9 @@ class CompositionCalls(Connection):
 
         A center that is restarted is waited for.
         """
-        last: Composition | None = None
-        patience = Patience(self._backoff)
-        while True:
-            try:
-                found = self.composition(composition_id)
-            except PASSING as error:
-                patience.lose(error)
-                continue
-            patience.restore()
-            if found != last:
-                yield found
-            last = found
-            if found.state.final:
-                return
-            self._backoff.sleep(POLL_SECONDS)
+        return each_change(
+            lambda: self.composition(composition_id), lambda found: found.state.final, self._backoff
+        )
 
 
 def _number(ref: str) -> int | None:

@@ -8,9 +8,7 @@ from mos_protocol.names import parse_model_ref
 
 from mos_client.session.connection import Connection, quoted
 from mos_client.session.evaluation_results import Evaluation
-from mos_client.session.retry import PASSING, Patience
-
-POLL_SECONDS = 1.0
+from mos_client.session.watching import each_change
 
 
 class EvaluationCalls(Connection):
@@ -54,21 +52,9 @@ class EvaluationCalls(Connection):
 
         A center that is restarted is waited for.
         """
-        last: Evaluation | None = None
-        patience = Patience(self._backoff)
-        while True:
-            try:
-                found = self.evaluation(evaluation_id)
-            except PASSING as error:
-                patience.lose(error)
-                continue
-            patience.restore()
-            if found != last:
-                yield found
-            last = found
-            if found.state.final:
-                return
-            self._backoff.sleep(POLL_SECONDS)
+        return each_change(
+            lambda: self.evaluation(evaluation_id), lambda found: found.state.final, self._backoff
+        )
 
 
 def _path(ref: str) -> str:
