@@ -203,6 +203,7 @@ def _summary(tuned: TunedConcept, settings: TuningSettings) -> TrainingSummary:
         regularisation_images=tuned.regularisation_images or None,
         embedding_first=settings.embedding_first or None,
         kv_drop=settings.kv_drop or None,
+        loss_weighting=None if settings.loss_weighting == "even" else settings.loss_weighting,
         final_loss=round(tuned.final_loss, 6),
         loss_curve=thin_curve(tuned.losses),
     )

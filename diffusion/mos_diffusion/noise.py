@@ -11,10 +11,14 @@ from typing import Any, NamedTuple
 
 import torch
 from diffusers import DDPMScheduler
+from diffusers.training_utils import compute_snr
+from mos_protocol.methods import LossWeighting
 from torch.nn import functional as F
 
 from mos_diffusion.base_model import BaseModel
 from mos_diffusion.prompts import LayerwisePrompts
+
+MIN_SNR_GAMMA = 5.0
 
 
 class Noised(NamedTuple):
@@ -89,19 +93,39 @@ def predict(
 
 
 def denoising_loss(
-    prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = None
+    prediction: torch.Tensor,
+    target: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Squared error, averaged over each picture's mask, then over the batch.
 
     mask: (B, 1, h, w) or (B, c, h, w), weights ≥ 0; None counts everything. A picture whose mask
-    is empty counts as 0.
+    is empty counts as 0. weights: (B,), what each picture's error is multiplied by.
     """
     error = (prediction.float() - target.float()).square()
-    if mask is None:
-        return error.mean()
-    weights = mask.to(error).expand_as(error)
-    total = (error * weights).flatten(1).sum(1)
-    return (total / weights.flatten(1).sum(1).clamp(min=1e-6)).mean()
+    counted = torch.ones_like(error) if mask is None else mask.to(error).expand_as(error)
+    total = (error * counted).flatten(1).sum(1)
+    means = total / counted.flatten(1).sum(1).clamp(min=1e-6)
+    return means.mean() if weights is None else (means * weights.to(means)).mean()
+
+
+def time_step_weights(
+    timesteps: torch.Tensor, scheduler: Any, weighting: LossWeighting
+) -> torch.Tensor | None:
+    """What the errors of each time step are multiplied by, (B,), or None: all by 1.
+
+    `even` is plain DDPM: steps of little noise take most of the gradient, though colours and shapes
+    are decided in those of much. `min-snr` (arXiv 2303.09556) caps the signal-to-noise ratio at
+    which a step counts by min(SNR, 5)/SNR; `debiased` (arXiv 2310.08442) counts it by 1/√SNR. For
+    bases that predict velocity both are divided by (SNR + 1)/SNR, so that they mean the same.
+    """
+    if weighting == "even":
+        return None
+    snr: torch.Tensor = compute_snr(scheduler, timesteps)
+    of_noise = snr.clamp(max=MIN_SNR_GAMMA) / snr if weighting == "min-snr" else snr.rsqrt()
+    velocity = scheduler.config.prediction_type == "v_prediction"
+    return of_noise * snr / (snr + 1) if velocity else of_noise
 
 
 @torch.no_grad()

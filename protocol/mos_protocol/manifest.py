@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mos_protocol.errors import InvalidPackage
-from mos_protocol.methods import METHODS, AnyMethod, Layers, trigger_of
+from mos_protocol.methods import METHODS, AnyMethod, Layers, LossWeighting, trigger_of
 from mos_protocol.names import (
     CONCEPT_PATTERN,
     DIGEST_PATTERN,
@@ -82,6 +82,7 @@ class TrainingSummary(_Strict):
     regularisation_images: Count | None = Field(default=None, ge=1)
     embedding_first: float | None = Field(default=None, gt=0, lt=1)
     kv_drop: float | None = Field(default=None, gt=0, lt=1)
+    loss_weighting: LossWeighting | None = None
     final_loss: float = Field(ge=0)
     loss_curve: tuple[float, ...] = Field(default=(), max_length=512)
 

@@ -25,6 +25,8 @@ AnyMethod = Literal[Method, "imported"]
 Layers = Literal["all", "cross", "keys-values", "none"]
 """Which attention layers change: all; the text encoder's and the keys and values of
 cross-attention; those keys and values alone; none."""
+LossWeighting = Literal["even", "min-snr", "debiased"]
+"""How much the errors of a time step count while tuning: alike, capped, or by 1/√SNR."""
 
 LAYER_PARTS: Mapping[Layers, frozenset[Part]] = MappingProxyType(
     {

@@ -10,6 +10,7 @@ from mos_diffusion.noise import (
     noised,
     resized_mask,
     spread_timesteps,
+    time_step_weights,
 )
 
 
@@ -72,6 +73,37 @@ def test_loss_counts_only_what_the_mask_covers():
     mask[1] = 1
     assert denoising_loss(prediction, target, mask).item() == pytest.approx((9 / 2 + 1) / 2)
     assert denoising_loss(prediction, target).item() == pytest.approx((9 / 4 + 1) / 2)
+
+
+def test_weights_count_pictures_after_their_masks():
+    prediction, target = torch.zeros(2, 4, 2, 2), torch.ones(2, 4, 2, 2)
+    mask = torch.tensor([1.0, 0.5])[:, None, None, None].expand(2, 1, 2, 2)
+    loss = denoising_loss(prediction, target, mask, torch.tensor([0.5, 0.1]))
+    assert loss.item() == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "weighting", "expected"),
+    [
+        ("epsilon", "min-snr", lambda snr: min(snr, 5) / snr),
+        ("v_prediction", "min-snr", lambda snr: min(snr, 5) / (snr + 1)),
+        ("epsilon", "debiased", lambda snr: snr**-0.5),
+        ("v_prediction", "debiased", lambda snr: snr**0.5 / (snr + 1)),
+    ],
+)
+def test_weightings_are_functions_of_the_signal_to_noise_ratio(base, kind, weighting, expected):
+    scheduler = noise_scheduler(base)
+    scheduler.register_to_config(prediction_type=kind)
+    steps = torch.tensor([10, 300, 999])
+    alphas = scheduler.alphas_cumprod[steps].tolist()
+    ratios = [alpha / (1 - alpha) for alpha in alphas]
+    assert ratios[0] > 5 > ratios[2]
+    found = time_step_weights(steps, scheduler, weighting)
+    assert found.tolist() == pytest.approx([expected(ratio) for ratio in ratios], rel=1e-4)
+
+
+def test_an_even_weighting_has_no_weights(base):
+    assert time_step_weights(torch.tensor([3]), noise_scheduler(base), "even") is None
 
 
 def test_empty_mask_counts_as_zero():

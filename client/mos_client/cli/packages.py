@@ -180,6 +180,7 @@ def _origin(manifest: Manifest) -> tuple[tuple[str, str], ...]:
             ("pictures of the class", _number(training.regularisation_images)),
             ("embeddings first", _number(training.embedding_first)),
             ("K and V dropped", _number(training.kv_drop)),
+            ("loss weighting", training.loss_weighting or ""),
         )
     if (source := manifest.source) is not None:
         words = f"trigger {source.trigger!r}" if source.trigger else source.words_from

@@ -56,6 +56,7 @@ def tune(
     lr_text_encoder: options.EncoderRateOption = None,
     lr_unet: options.UnetRateOption = None,
     noise_offset: options.NoiseOption = None,
+    loss_weighting: options.WeightingOption = options.Weighting.EVEN,
     seed: options.SeedOption = 0,
     resolution: options.ResolutionOption = None,
     unmasked_weight: options.UnmaskedOption = 0.0,
@@ -129,6 +130,7 @@ def tune(
             method, embedding=lr_embedding, text_encoder=lr_text_encoder, unet=lr_unet
         ),
         unmasked_weight=unmasked_weight,
+        loss_weighting=loss_weighting.value,
         prior_penalty=prior_penalty,
         embedding_first=embedding_first,
         kv_drop=kv_drop,

@@ -48,6 +48,14 @@ class Activations(StrEnum):
     RAW = "raw"
 
 
+class Weighting(StrEnum):
+    """How much the errors of a time step count."""
+
+    EVEN = "even"
+    MIN_SNR = "min-snr"
+    DEBIASED = "debiased"
+
+
 class Precision(StrEnum):
     """Mixed precision of tuning."""
 
@@ -106,6 +114,9 @@ UnetRateOption = Annotated[
 ]
 NoiseOption = Annotated[
     float | None, typer.Option(help="Noise offset (the method's).", rich_help_panel=HOW)
+]
+WeightingOption = Annotated[
+    Weighting, typer.Option(help="How much each time step counts.", rich_help_panel=HOW)
 ]
 SeedOption = Annotated[int, typer.Option(help="Reproduces a run.", rich_help_panel=HOW)]
 ResolutionOption = Annotated[

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from mos_diffusion.base_model import BaseModel, blocks
 from mos_diffusion.edlora import AttachedConcept
-from mos_diffusion.noise import denoising_loss, noise_scheduler, noised
+from mos_diffusion.noise import denoising_loss, noise_scheduler, noised, time_step_weights
 from mos_diffusion.prompts import layerwise
 from mos_protocol.methods import LAYER_PARTS
 from torch import Tensor, nn
@@ -134,7 +134,9 @@ class TuningLoop:
                 noisy.timesteps,
                 encoder_hidden_states=self._states(batch.captions),
             ).sample
-        return denoising_loss(prediction, noisy.target, batch.mask)
+        weighting = self._settings.loss_weighting
+        weights = time_step_weights(noisy.timesteps, self._noise, weighting)
+        return denoising_loss(prediction, noisy.target, batch.mask, weights)
 
     def _states(self, captions: list[str]) -> Tensor:
         """Layer-wise states (B, L·T, d); a caption that comes twice is encoded once."""

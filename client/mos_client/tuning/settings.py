@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from mos_protocol.errors import InvalidRequest
-from mos_protocol.methods import Layers, Method, trigger_of
+from mos_protocol.methods import Layers, LossWeighting, Method, trigger_of
 from mos_protocol.names import check_slug, parse_concept_name, parse_words
 
 from mos_client.tuning.defaults import DEFAULTS, LearningRates
@@ -30,10 +30,11 @@ class TuningSettings:
     `steps=None` follows the rule of `steps_for`, `resolution=None` the base's native size,
     `mixed_precision=None` is bf16 on a GPU and none on the CPU, `device=None` the GPU if any.
     `unmasked_weight` is what pictures count in the loss outside their subject masks.
-    `embedding_norm_stop=None` never freezes the embeddings. In the first `embedding_first` of the
-    steps the embeddings are tuned alone; in every step each key and value layer's update is left
-    out with the chance `kv_drop`. `regularisation_images` pictures of the class are sampled and
-    learned beside the concept's, unless a folder of them is given. Raises `InvalidRequest`.
+    `embedding_norm_stop=None` never freezes the embeddings. `loss_weighting` says
+    how much each time step counts (see `time_step_weights`). In the first `embedding_first` of the
+    steps the embeddings are tuned alone; in every step each key and value layer's update is
+    left out with the chance `kv_drop`. `regularisation_images` pictures of the class are sampled
+    and learned beside the concept's, unless a folder of them is given. Raises `InvalidRequest`.
     """
 
     name: str
@@ -49,6 +50,7 @@ class TuningSettings:
     learning_rates: LearningRates = DEFAULTS["ed-lora"].learning_rates
     weight_decay: float = 0.01
     noise_offset: float = 0.01
+    loss_weighting: LossWeighting = "even"
     unmasked_weight: float = 0.0
     embedding_norm_stop: float | None = 0.55
     prior_penalty: float = 0.0
@@ -157,6 +159,7 @@ _CHOICES = (
     ("layers", get_args(Layers)),
     ("crop", get_args(Crop)),
     ("mixed_precision", get_args(MixedPrecision)),
+    ("loss_weighting", get_args(LossWeighting)),
 )
 _WHOLE_NUMBERS = (
     ("rank", 0, 256),
@@ -169,4 +172,9 @@ _WHOLE_NUMBERS = (
     ("sample_every", 0, 1_000_000),
 )
 _SHARES = ("unmasked_weight", "embedding_first", "kv_drop")
-_NOT_NEGATIVE = ("weight_decay", "noise_offset", "embedding_norm_stop", "prior_penalty")
+_NOT_NEGATIVE = (
+    "weight_decay",
+    "noise_offset",
+    "embedding_norm_stop",
+    "prior_penalty",
+)

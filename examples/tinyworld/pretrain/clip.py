@@ -2,6 +2,8 @@
 
 Beside the contrast of pictures and captions, two pictures of one object in other places are drawn
 together: a few thousand captions of a small vocabulary teach no eye for what they don't name.
+In half of these pairs the second picture was redrawn by the base model, so that what a model
+draws is known for what it shows.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ from pathlib import Path
 
 import tokenizer as words
 import torch
-from data import PairedScenes, render_pairs, to_signed
+from data import PairedScenes, joined, render_pairs, to_signed
 from loop import LOGS, RUNS, Budget, Log, learning_rate, load, save, set_rate
+from redrawn import redraw_seconds
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 from unet import encode_captions
@@ -70,6 +73,7 @@ def train(options: argparse.Namespace) -> CLIPModel:
     words.write(RUNS / "tokenizer")
     tokenizer = CLIPTokenizer.from_pretrained(RUNS / "tokenizer")
     scenes = render_pairs(FIRST_SCENE, options.scenes)
+    scenes = joined(scenes, redraw_seconds(scenes, options.redrawn, options.seed))
     ids = torch.stack([encode_captions(tokenizer, captions) for captions in scenes.captions])
     torch.manual_seed(options.seed)
     model = build(tokenizer).train()
@@ -85,7 +89,7 @@ def train(options: argparse.Namespace) -> CLIPModel:
     while budget.progress < 1:
         rate = learning_rate(options.rate, budget.progress)
         set_rate(optimiser, rate)
-        chosen = torch.randint(options.scenes, (options.batch,))
+        chosen = _chosen(options)
         loss, accuracy = loss_of(model, _views(scenes, chosen), ids[:, chosen])
         optimiser.zero_grad()
         loss.backward()
@@ -100,6 +104,13 @@ def train(options: argparse.Namespace) -> CLIPModel:
             state = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
             save(CHECKPOINT, {**state, "step": step, "spent_s": spent})
     return model.eval()
+
+
+def _chosen(options: argparse.Namespace) -> torch.Tensor:
+    """Half of a batch from the drawn pairs, half from the redrawn ones that follow them."""
+    half = options.batch // 2
+    redrawn = torch.randint(options.redrawn, (options.batch - half,)) + options.scenes
+    return torch.cat([torch.randint(options.scenes, (half,)), redrawn])
 
 
 def _views(scenes: PairedScenes, chosen: torch.Tensor) -> torch.Tensor:
@@ -129,6 +140,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--scenes", type=int, default=20000)
+    parser.add_argument("--redrawn", type=int, default=6000)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--out", type=Path, default=FOLDER)
     chosen_options = parser.parse_args()

@@ -82,11 +82,11 @@ def _table(lines: Sequence[Line], bound: Mapping[str, Cell]) -> str:
 
 
 def _scaling(found: Mapping[tuple[str, str], Sequence[Scaled]]) -> str:
-    """Kept at every size; own and fused gain, worst concept and generic loss at the largest."""
+    """Kept at every size; at the largest the worst concept, gains, losses and alignments."""
     sizes = [scaled.size for scaled in next(iter(found.values()))]
     head = [
         "tuned", "fused", *(f"kept, {size}" for size in sizes), "worst", "gain, own",
-        "gain, fused", "generic loss",
+        "gain, fused", "generic loss", "text", "image", "image, own",
     ]  # fmt: skip
     rows = []
     for (recipe, fusion), line in found.items():
@@ -94,6 +94,7 @@ def _scaling(found: Mapping[tuple[str, str], Sequence[Scaled]]) -> str:
         rows.append([
             recipe, fusion, *(f"{scaled.kept:.2f}" for scaled in line), f"{last.worst:.2f}",
             f"{1000 * last.own:.1f}", f"{1000 * last.gain:.1f}", f"{1000 * last.generic:.1f}",
+            f"{last.text:.3f}", f"{last.image:.3f}", f"{last.own_image:.3f}",
         ])  # fmt: skip
     return _markdown(head, rows)
 

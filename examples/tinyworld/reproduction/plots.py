@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -12,7 +13,17 @@ from reproduction.scaling import Scaled
 
 ALL = "all"
 INCHES = (7.0, 4.5)
+PANELS_INCHES = (9.0, 9.0)
 DPI = 110
+Case = tuple[str, str]
+"""The names of a recipe and of a way to fuse."""
+SHOWN = ("default", "average", "sum-0.6", "no-prior", "lbfgs", "paper-lbfgs", "templates")
+PANELS: tuple[tuple[str, Callable[[Scaled], float]], ...] = (
+    ("share of identity kept (at least -0.2 shown)", lambda found: max(found.kept, -0.2)),
+    ("image-alignment", lambda found: found.image),
+    ("text-alignment", lambda found: found.text),
+    ("loss on generic captions (at most 0.06 shown)", lambda found: min(found.generic, 0.06)),
+)
 
 
 def draw_alignments(lines: Sequence[Line], bound: Cell, path: Path) -> None:
@@ -34,22 +45,23 @@ def draw_alignments(lines: Sequence[Line], bound: Cell, path: Path) -> None:
     figure.savefig(path)
 
 
-def draw_scaling(found: Mapping[tuple[str, str], Sequence[Scaled]], path: Path) -> None:
-    """The share of identity kept against the number of concepts, a line for each way to fuse."""
-    figure = Figure((INCHES[0], 6.0), DPI, layout="constrained")
-    axes = figure.subplots()
-    for number, ((recipe, fusion), line) in enumerate(found.items()):
-        axes.plot(
-            [scaled.size for scaled in line],
-            [max(scaled.kept, -0.2) for scaled in line],
-            marker="o",
-            markersize=3,
-            linestyle=("-", "--", ":")[number // 10 % 3],
-            color=f"C{number % 10}",
-            label=f"{recipe}, {fusion}",
-        )
-    axes.set_ylim(-0.25, 1.05)
-    axes.set_xlabel("concepts in the fusion")
-    axes.set_ylabel("share of identity kept (at least -0.2 shown)")
-    axes.legend(fontsize=6, ncols=2)
+def draw_scaling(found: Mapping[Case, Sequence[Scaled]], path: Path) -> None:
+    """What is kept and drawn against the number of concepts: `SHOWN` in colour, the rest grey."""
+    figure = Figure(PANELS_INCHES, DPI, layout="constrained")
+    panels = figure.subplots(2, 2).flatten()
+    shown = [case for case in found if case[1] in SHOWN or case[0] != next(iter(found))[0]]
+    for case, line in found.items():
+        style: dict[str, Any] = {"color": "0.85", "linewidth": 0.8, "zorder": 1}
+        if case in shown:
+            number = shown.index(case)
+            dash = ("-", "--")[number // 10 % 2]
+            style = {"color": f"C{number % 10}", "marker": "o", "markersize": 3, "linestyle": dash}
+            style["label"] = f"{case[0]}, {case[1]}"
+        sizes = [scaled.size for scaled in line]
+        for axes, (_, measure) in zip(panels, PANELS, strict=True):
+            axes.plot(sizes, [measure(scaled) for scaled in line], **style)
+    for axes, (title, _) in zip(panels, PANELS, strict=True):
+        axes.set_title(title)
+        axes.set_xlabel("concepts in the fusion")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.savefig(path)

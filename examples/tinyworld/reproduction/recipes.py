@@ -18,9 +18,15 @@ from mos_protocol.methods import METHODS, Method
 
 STEPS = 300
 # Identity is measured on whole pictures, so all of each counts; the base's own embeddings are
-# longer than the norm that stops the paper's.
+# longer than the norm that stops the paper's; and so short a tuning learns no colours unless the
+# steps of much noise count, which decide them.
 COMMON: Mapping[str, Any] = MappingProxyType(
-    {"steps": STEPS, "unmasked_weight": 1.0, "embedding_norm_stop": None}
+    {
+        "steps": STEPS,
+        "unmasked_weight": 1.0,
+        "embedding_norm_stop": None,
+        "loss_weighting": "debiased",
+    }
 )
 
 
@@ -49,7 +55,7 @@ def _ed_lora(name: str, **settings: Any) -> Recipe:
 
 
 ED_LORA = _ed_lora("ed-lora")
-MIX_OF_SHOW = _ed_lora("prior-0.1", prior_penalty=0.1)
+MIX_OF_SHOW = _ed_lora("prior-0.5", prior_penalty=0.5)
 LORA = Recipe(
     "lora",
     "lora",
@@ -69,13 +75,14 @@ CUSTOM_DIFFUSION = Recipe(
 )
 FUSION_AWARE: tuple[Recipe, ...] = (
     ED_LORA,
+    _ed_lora("prior-0.1", prior_penalty=0.1),
     MIX_OF_SHOW,
-    _ed_lora("prior-1", prior_penalty=1.0),
+    _ed_lora("prior-2", prior_penalty=2.0),
     _ed_lora("cross", layers="cross"),
-    _ed_lora("cross-prior-0.1", layers="cross", prior_penalty=0.1),
-    _ed_lora("embedding-first-prior-0.1", prior_penalty=0.1, embedding_first=0.3),
-    _ed_lora("kv-drop-prior-0.1", prior_penalty=0.1, kv_drop=0.2),
-    _ed_lora("rank-1-prior-0.1", prior_penalty=0.1, rank=1),
-    _ed_lora("rank-16-prior-0.1", prior_penalty=0.1, rank=16),
+    _ed_lora("cross-prior-0.5", layers="cross", prior_penalty=0.5),
+    _ed_lora("embedding-first-prior-0.5", prior_penalty=0.5, embedding_first=0.3),
+    _ed_lora("kv-drop-prior-0.5", prior_penalty=0.5, kv_drop=0.2),
+    _ed_lora("rank-1-prior-0.5", prior_penalty=0.5, rank=1),
+    _ed_lora("rank-16-prior-0.5", prior_penalty=0.5, rank=16),
 )
 RECIPES = {recipe.name: recipe for recipe in (*FUSION_AWARE, LORA, P_PLUS, CUSTOM_DIFFUSION)}

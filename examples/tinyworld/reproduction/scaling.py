@@ -15,6 +15,7 @@ from typing import Any
 from mos_center.fusion.settings import FusionSettings, RidgeTarget, Solver
 from mos_protocol.layer_map import Part
 
+from reproduction.drawn import in_fused, in_own
 from reproduction.fused import Fusion, fused_model
 from reproduction.losses import class_loss, generic_loss, loss_in, own_loss
 from reproduction.order import ORDER, sizes_of
@@ -81,6 +82,8 @@ class Scaled:
 
     kept and worst: of all, and of the concept that keeps least (NaN when tuning gained nothing).
     gain and own: mean gains in the fused and in their own models. generic: loss on generic scenes.
+    text and image: alignment of a few pictures by the fused model, own_text and own_image: of the
+    same by the concepts' own.
     """
 
     size: int
@@ -89,6 +92,10 @@ class Scaled:
     gain: float
     own: float
     generic: float
+    text: float
+    image: float
+    own_text: float
+    own_image: float
 
 
 def measure(space: Workspace, recipe: Recipe, fusion: Fusion, concepts: Sequence[str]) -> Scaled:
@@ -99,6 +106,9 @@ def measure(space: Workspace, recipe: Recipe, fusion: Fusion, concepts: Sequence
     left = {c: class_loss(space, c) - found["concepts"][c] for c in concepts}
     shares = [left[c] / own[c] for c in concepts if own[c] > 0]
     gained = fmean(own.values())
+    alone = space.measured(
+        f"drawn/{recipe.name}-{len(concepts)}", lambda: in_own(space, recipe, concepts)
+    )
     return Scaled(
         size=len(concepts),
         kept=fmean(left.values()) / gained if gained > 0 else math.nan,
@@ -106,6 +116,10 @@ def measure(space: Workspace, recipe: Recipe, fusion: Fusion, concepts: Sequence
         gain=fmean(left.values()),
         own=gained,
         generic=found["generic"],
+        text=found["text"],
+        image=found["image"],
+        own_text=alone["text"],
+        own_image=alone["image"],
     )
 
 
@@ -133,4 +147,5 @@ def _losses(
         return {
             "concepts": {name: loss_in(space, model, recipe, name) for name in concepts},
             "generic": generic_loss(space, model),
+            **in_fused(space, model, recipe, concepts),
         }

@@ -11,24 +11,17 @@ from typing import Any
 from mos_center.fusion.settings import FusionSettings, Solver
 from mos_diffusion import load_base
 from mos_diffusion.evaluation.alignment import load_clip
-from mos_diffusion.evaluation.evaluating import ConceptCase, bounds, evaluate
-from mos_diffusion.evaluation.pictures import PictureCache, SamplingSettings
-from mos_diffusion.evaluation.prompts import read_prompts
+from mos_diffusion.evaluation.evaluating import bounds, evaluate
 from mos_diffusion.evaluation.scores import Judge, Scores
 from mos_diffusion.evaluation.subjects import Subject, concept_subject, model_subject
-from mos_protocol.manifest import read_manifest
-from tinyworld.concepts import CONCEPTS
 
+from reproduction.drawn import case_of, made, sampling
 from reproduction.fused import Fusion, fuse
 from reproduction.recipes import CUSTOM_DIFFUSION, ED_LORA, LORA, MIX_OF_SHOW, P_PLUS, Recipe
 from reproduction.scaling import AVERAGE, DEFAULT
 from reproduction.tuned import package
-from reproduction.workspace import CLIP, HERE, Shard, Workspace
+from reproduction.workspace import CLIP, Shard, Workspace
 
-PROMPTS = HERE / "evaluation_prompts.json"
-GUIDANCE = 4.0
-SIDE = 64
-BATCH = 20
 INSERTED = Fusion("none", FusionSettings(solver=Solver.NONE))
 CONSTRAINED = Fusion("custom-diffusion", FusionSettings(solver=Solver.CUSTOM_DIFFUSION))
 
@@ -69,16 +62,8 @@ class TableStudy:
     def __init__(self, space: Workspace, concepts: Sequence[str]) -> None:
         self._space = space
         self._concepts = tuple(concepts)
-        self._settings = SamplingSettings(
-            seeds=space.profile.seeds,
-            steps=space.profile.sampling_steps,
-            guidance=GUIDANCE,
-            negative_prompt="",
-            side=SIDE,
-            batch_size=BATCH,
-        )
-        self._cache = PictureCache(space.root / "made")
-        self._prompts = read_prompts(PROMPTS)
+        self._settings = sampling(space, space.profile.seeds)
+        self._cache = made(space)
         self._loaded: tuple[Path, Any] | None = None
 
     @cached_property
@@ -93,7 +78,7 @@ class TableStudy:
         """The base with the class word: the most of text-, the least of image-alignment."""
 
         def measure() -> Scores:
-            case = self._case(concept)
+            case = case_of(self._space, concept)
             return bounds(self.judge, self._cache, self._settings, case, self._base)
 
         return self._measured(f"class/{concept}", measure)
@@ -103,7 +88,7 @@ class TableStudy:
 
         def measure() -> Scores:
             folder = package(self._space, method.recipe, concept)
-            case = self._case(concept, folder)
+            case = case_of(self._space, concept, method.recipe)
             with concept_subject(self._base, folder) as own:
                 return evaluate(self.judge, self._cache, self._settings, case, own)
 
@@ -114,7 +99,7 @@ class TableStudy:
         folder = method.fusion.folder(self._space, method.recipe, self._concepts)
 
         def measure() -> Scores:
-            case = self._case(concept, package(self._space, method.recipe, concept))
+            case = case_of(self._space, concept, method.recipe)
             model = model_subject(self._fused_model(method))
             return evaluate(self.judge, self._cache, self._settings, case, model)
 
@@ -133,13 +118,6 @@ class TableStudy:
             if shard.takes(index):
                 measure()
                 print(f"  table    │ {index + 1}/{len(cells)} {label}", flush=True)
-
-    def _case(self, concept: str, folder: Path | None = None) -> ConceptCase:
-        known = CONCEPTS[concept]
-        trigger = known.class_word if folder is None else read_manifest(folder).trigger
-        pictures = sorted((self._space.pictures(concept) / "tune").glob("*.png"))
-        prompts = self._prompts.for_class(known.class_word)
-        return ConceptCase(concept, trigger, known.class_word, prompts, tuple(pictures))
 
     def _fused_model(self, method: Method) -> Any:
         folder = fuse(self._space, method.recipe, self._concepts, method.fusion)

@@ -127,13 +127,24 @@ def test_an_accuracy_out_of_range_is_refused_at_once(run, wanted):
 def test_a_method_and_what_it_leaves_open_can_be_told(run, wanted, tmp_path):
     changed = [*wanted, "--method", "lora", "--kv-drop", "0.5", "--embedding-first", "0.5"]
     changed[changed.index("<dog1> <dog2>")] = "<dog1>"
-    outcome = run(*changed, "--layers", "cross", "--lr-unet", "2e-4", "--noise-offset", "0.05")
+    outcome = run(
+        *changed,
+        "--layers",
+        "cross",
+        "--lr-unet",
+        "2e-4",
+        "--noise-offset",
+        "0.05",
+        "--loss-weighting",
+        "debiased",
+    )
     assert outcome.code == 0
     manifest = read_manifest(tmp_path / "package")
     training = manifest.training
     assert (manifest.method, manifest.words, manifest.rank) == ("lora", ("<dog1>",), 1)
     assert (training.learning_rate_embedding, training.learning_rate_unet) == (5e-4, 2e-4)
     assert (training.noise_offset, training.layers) == (0.05, "cross")
+    assert training.loss_weighting == "debiased"
     assert (training.kv_drop, training.embedding_first) == (0.5, 0.5)
 
 

@@ -164,6 +164,18 @@ def test_dropped_keys_and_values_get_no_gradient_in_their_step(open_loop):
     assert loss > 0
 
 
+def test_a_weighting_makes_less_of_steps_with_little_noise(open_loop):
+    def losses(weighting):
+        with open_loop(loss_weighting=weighting, steps=20) as (loop, _):
+            # Of an untrained base: about 1 at every time step, whatever was tuned before.
+            return [loop._denoising_loss(step, loop._batches, "noise").item() for step in range(16)]
+
+    even, capped, debiased = map(losses, ("even", "min-snr", "debiased"))
+    assert all(a >= b > 0 for a, b in zip(even, capped, strict=True))
+    assert sum(capped) < sum(even)
+    assert max(debiased) > max(even)
+
+
 def test_other_layers_are_dropped_in_other_steps_and_the_same_with_the_same_seed(open_loop):
     with open_loop(kv_drop=0.5) as (loop, _):
         first = [loop._dropped(step) for step in range(4)]

@@ -44,6 +44,7 @@ def test_the_trigger_is_how_a_prompt_names_the_concept():
         ({"batch_size": 0}, "batch_size is 0"),
         ({"resolution": 4}, "resolution is 4"),
         ({"seed": -1}, "seed is -1"),
+        ({"loss_weighting": "snr"}, "loss_weighting is 'snr'"),
         ({"noise_offset": -0.1}, "noise_offset is -0.1"),
         ({"prior_penalty": float("nan")}, "prior_penalty is nan"),
         ({"class_word": "Two Words"}, "class word 'Two Words'"),
