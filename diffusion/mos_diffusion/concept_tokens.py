@@ -54,6 +54,17 @@ class ConceptRows(nn.Module):
         return torch.where(own[..., None], rows.to(found.dtype), found)
 
 
+def shared_words(embeddings: nn.Module) -> set[int]:
+    """Ids of the words, of all concepts attached, that have one embedding for all layers."""
+    found: set[int] = set()
+    while isinstance(embeddings, ConceptRows):
+        if embeddings.rows.shape[1] == 1:
+            step = embeddings.layers + 1
+            found |= {embeddings.first + word * step for word in range(len(embeddings.rows))}
+        embeddings = embeddings.inner
+    return found
+
+
 def token_names(word: str, layers: int) -> list[str]:
     """All tokens of a word, the plain one first."""
     return [word, *(f"{word[:-1]}|{layer}>" for layer in range(layers))]

@@ -19,7 +19,7 @@ import torch
 
 from mos_diffusion.attention import install_slices, remove_slices
 from mos_diffusion.base_model import BaseModel
-from mos_diffusion.concept_tokens import layer_tokens
+from mos_diffusion.concept_tokens import layer_tokens, shared_words
 
 
 class LayerwisePrompts:
@@ -104,9 +104,11 @@ class LayerwisePrompts:
     def _variants(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Distinct token rows (N, T) to encode, and for (prompt, layer) which row it is, (B, L).
 
-        A prompt without a concept word is the same for every layer: it is encoded once.
+        A prompt without a word that differs by layer is encoded once.
         """
-        concept = torch.isin(ids, torch.tensor(list(self.word_tokens()), dtype=ids.dtype)).any(1)
+        shared = shared_words(self._model.text_encoder.get_input_embeddings())
+        differing = torch.tensor(list(self.word_tokens().keys() - shared), dtype=ids.dtype)
+        concept = torch.isin(ids, differing).any(1)
         sizes = torch.where(concept, self.layers, 1)
         first = sizes.cumsum(0) - sizes
         expanded = self.expand(ids)

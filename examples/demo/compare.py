@@ -16,7 +16,7 @@ from mos_protocol.manifest import CONCEPT_FILE, read_manifest
 from PIL import Image
 
 SEEDS = (1, 2, 3)
-GUIDANCE = 4.0
+GUIDANCE = 2.0
 PLACEHOLDER = "<TOK>"
 
 

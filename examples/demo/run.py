@@ -26,8 +26,8 @@ TWO_AT_ONCE = ("zigmug", "mittens")
 # A base this small takes far higher rates than Stable Diffusion, and its embeddings are shorter;
 # the share of identity kept is measured on whole pictures, so all of each counts.
 TUNING = (
-    "--steps", "300", "--lr-embedding", "1e-2", "--lr-text-encoder", "2e-4", "--lr-unet", "1e-3",
-    "--embedding-norm-stop", "0", "--prior-penalty", "0.1", "--unmasked-weight", "1",
+    "--steps", "300", "--lr-embedding", "2e-2", "--lr-text-encoder", "6e-4", "--lr-unet", "3e-3",
+    "--embedding-norm-stop", "0", "--loss-weighting", "debiased", "--unmasked-weight", "1",
 )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def main() -> None:
     words = " ".join(CONCEPTS["mittens"].words)
     print(
         f'  .venv/bin/mos-client sample {out / "demo-1"} "a photo of a {words} on the sand" \\\n'
-        '      --guidance 4 --negative "" --seed 1 --seed 2 --out sand.png'
+        '      --guidance 2 --negative "" --seed 1 --seed 2 --out sand.png'
     )
     print(
         f"  .venv/bin/mos-center serve --data {out / 'center'}    # and open the address it prints"

@@ -12,6 +12,7 @@ from mos_diffusion.recording import record_paper
 from mos_protocol.parts import Part
 
 WORD = ("<mug1>",)
+TEXT_LAYER = "text_encoder.encoder.layers.0.self_attn.q_proj"
 KEYS = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.context"
 
 
@@ -167,3 +168,19 @@ def test_the_paper_s_recording_keeps_the_class_word_after_a_modifier(base):
             ]
     x = torch.cat(kept)
     torch.testing.assert_close(moments["unet.mid_block"][KEYS], x.T @ x / 6, rtol=1e-4, atol=1e-6)
+
+
+def test_a_prompt_is_encoded_once_while_all_layers_share_its_words(base):
+    with new_concept(base, WORD, "man", rank=2, seed=0, method="lora") as concept:
+        torch.nn.init.normal_(concept.lora_factors()[TEXT_LAYER].up)
+        encoded = []
+        hook = base.text_encoder.register_forward_pre_hook(
+            lambda _, ids: encoded.append(len(ids[0]))
+        )
+        shared = layerwise(base).encode(["a <mug1>", "a dog"])
+        weights = concept.weights()
+    with attach_concept(base, weights):
+        apart = layerwise(base).encode(["a <mug1>", "a dog"])
+    hook.remove()
+    assert encoded == [2, 17]
+    torch.testing.assert_close(shared, apart)

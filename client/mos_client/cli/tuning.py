@@ -71,7 +71,7 @@ def tune(
     regularisation_images: options.ImagesOption = None,
     regularisation: options.RegularisationOption = None,
     layers: options.LayersOption = None,
-    prior_penalty: options.PenaltyOption = 0.0,
+    prior_penalty: options.PenaltyOption = None,
     prior: options.PriorOption = None,
     embedding_first: options.EmbeddingFirstOption = 0.0,
     kv_drop: options.DropOption = 0.0,
@@ -96,15 +96,15 @@ def tune(
     check_places(call, data, base, upload=upload)
     if upload:
         check_may_upload(call, name)
-    penalised = prior_penalty > 0
-    registered = registered_base(call, base) if needs_center(upload, penalised, prior) else None
+    asked = bool(prior_penalty)
+    registered = registered_base(call, base) if needs_center(upload, asked, prior) else None
 
     from mos_client.loading import hush_libraries
 
     hush_libraries()
 
     from mos_client.concept_builder import PackageOptions, tune_concept
-    from mos_client.tuning import TuningSettings
+    from mos_client.tuning import TuningSettings, default_prior_penalty
 
     chosen: dict[str, Any] = {
         "rank": rank,
@@ -118,6 +118,9 @@ def tune(
     chosen = {setting: value for setting, value in chosen.items() if value is not None}
     if norm_stop is not None:
         chosen["embedding_norm_stop"] = norm_stop or None
+    if prior_penalty is None:
+        at_hand = prior is not None or (registered is not None and bool(registered.prior))
+        prior_penalty = default_prior_penalty(method.value, at_hand=at_hand)
     settings = TuningSettings.of(
         method.value,
         name=name,
@@ -149,7 +152,7 @@ def tune(
             data,
             package,
             work or package.with_name(f"{package.name}.work"),
-            prior=load_prior(call, registered, prior) if penalised else None,
+            prior=load_prior(call, registered, prior) if prior_penalty else None,
             on_progress=TuneReporter(line),
             regularisation=regularisation,
             options=PackageOptions(

@@ -181,10 +181,10 @@ LayersOption = Annotated[
     typer.Option(help="Attention layers that get LoRA (all).", rich_help_panel=FUSION),
 ]
 PenaltyOption = Annotated[
-    float,
+    float | None,
     typer.Option(
         metavar="MU",
-        help="How dear it is to change what generic prompts see.",
+        help="How dear it is to change what generic prompts see (0.5 where a prior is at hand).",
         rich_help_panel=FUSION,
     ),
 ]

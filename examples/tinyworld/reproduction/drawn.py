@@ -27,7 +27,7 @@ from reproduction.tuned import package
 from reproduction.workspace import CLIP, HERE, Workspace
 
 PROMPTS = HERE / "evaluation_prompts.json"
-GUIDANCE = 4.0
+GUIDANCE = 2.0
 SIDE = 64
 BATCH = 20
 SEED = 1

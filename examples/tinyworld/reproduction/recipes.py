@@ -50,7 +50,7 @@ class Recipe:
 
 
 def _ed_lora(name: str, **settings: Any) -> Recipe:
-    rates = LearningRates(embedding=1e-2, text_encoder=2e-4, unet=1e-3)
+    rates = LearningRates(embedding=2e-2, text_encoder=6e-4, unet=3e-3)
     return Recipe(name, "ed-lora", {"learning_rates": rates, **settings})
 
 
@@ -59,9 +59,9 @@ MIX_OF_SHOW = _ed_lora("prior-0.5", prior_penalty=0.5)
 LORA = Recipe(
     "lora",
     "lora",
-    {"learning_rates": LearningRates(embedding=5e-3, text_encoder=2e-4, unet=1e-3)},
+    {"learning_rates": LearningRates(embedding=1e-2, text_encoder=6e-4, unet=3e-3)},
 )
-P_PLUS = Recipe("p-plus", "p-plus", {"learning_rates": LearningRates(1e-2, 0.0, 0.0), "steps": 500})
+P_PLUS = Recipe("p-plus", "p-plus", {"learning_rates": LearningRates(2e-2, 0.0, 0.0)})
 CUSTOM_DIFFUSION = Recipe(
     "custom-diffusion",
     "custom-diffusion",

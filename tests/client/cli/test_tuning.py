@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from mos_protocol.errors import EDGES
 from mos_protocol.manifest import read_manifest
 from PIL import Image
@@ -91,6 +92,40 @@ def test_a_prior_penalty_needs_a_prior_somewhere(ask, wanted, known_base):
     outcome = ask(*wanted, "--prior-penalty", "0.1")
     assert outcome.code == EDGES["not_found"].exit_code
     assert "no prior" in outcome.err
+
+
+@pytest.fixture
+def prior(base, tmp_path) -> Path:
+    """A folder of prior moments of the tiny base: every channel for itself."""
+    from mos_diffusion.base_model import blocks, load_base
+    from mos_diffusion.moments import write_moments
+
+    moments = {
+        block.name: {item.name: torch.eye(item.width, dtype=torch.float64) for item in block.inputs}
+        for block in blocks(load_base(base))
+    }
+    write_moments(moments, tmp_path / "prior")
+    return tmp_path / "prior"
+
+
+@pytest.mark.parametrize(("more", "penalty"), [((), 0.5), (("--prior-penalty", "0"), 0)])
+def test_a_prior_at_hand_is_used_unless_told_otherwise(run, wanted, prior, tmp_path, more, penalty):
+    assert run(*wanted, "--prior", prior, *more).code == 0
+    assert read_manifest(tmp_path / "package").training.prior_penalty == penalty
+
+
+def test_baselines_are_tuned_as_published_even_with_a_prior(run, wanted, prior, tmp_path):
+    wanted[wanted.index("<dog1> <dog2>")] = "<dog1>"
+    assert run(*wanted, "--prior", prior, "--method", "lora").code == 0
+    assert read_manifest(tmp_path / "package").training.prior_penalty == 0
+
+
+def test_a_center_with_a_prior_gives_it_to_whoever_uploads(
+    ask, center, wanted, known_base, prior, tmp_path
+):
+    center.prior = {path.stem: path.read_bytes() for path in (prior / "moments").iterdir()}
+    assert ask(*wanted, "--upload").code == 0
+    assert read_manifest(tmp_path / "package").training.prior_penalty == 0.5
 
 
 def test_tune_with_upload_ends_with_a_concept_at_the_center(ask, wanted, known_base, tmp_path):
