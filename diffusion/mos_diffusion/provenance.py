@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -107,6 +108,23 @@ def read_provenance(path: Path) -> Provenance | None:
         return None if text is None else Provenance.model_validate_json(text)
     except ValidationError:
         return None
+
+
+def shared_provenance(pictures: Iterable[Image.Image | Path]) -> Provenance:
+    """Of a sheet: what all of its pictures say of themselves alike, and all of their seeds."""
+    told = [read_provenance(path) for path in pictures if isinstance(path, Path)]
+    known = [one for one in told if one is not None]
+    if not known:
+        return Provenance()
+    first = known[0]
+    differing = {
+        name: None
+        for name in Provenance.model_fields
+        if any(getattr(one, name) != getattr(first, name) for one in known)
+    }
+    empty = {name: () for name in differing if isinstance(getattr(first, name), tuple)}
+    seeds = tuple(sorted({seed for one in known for seed in one.seeds}))
+    return first.model_copy(update=differing | empty | {"seeds": seeds})
 
 
 def open_picture(path: Path) -> Image.Image:

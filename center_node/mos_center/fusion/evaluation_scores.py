@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from mos_diffusion.evaluation.alignment import Clip, open_picture, text_alignment
 from mos_diffusion.evaluation.pictures import SamplingSettings
+from mos_diffusion.provenance import save_picture, shared_provenance
 from PIL import Image
 
 from mos_center.fusion.evaluation_parts import Case, Table
@@ -120,7 +121,7 @@ def draw_grid(tables: Mapping[str, Table], path: Path) -> Path:
             if opened.size != (tile, tile):
                 opened = opened.resize((tile, tile), Image.Resampling.LANCZOS)
             sheet.paste(opened, (left * tile, top * tile))
-    sheet.save(path, format="PNG")
+    save_picture(sheet, path, shared_provenance(picture for row in rows for picture in row))
     return path
 
 

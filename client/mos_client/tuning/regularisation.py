@@ -7,12 +7,12 @@ tuning of the class can be given; or they come from a folder, with captions besi
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from mos_diffusion.base_model import BaseModel
+from mos_diffusion.provenance import Provenance, save_picture
 from mos_diffusion.sampling import decode_latents, sample_latents
 from mos_protocol.errors import InvalidRequest
 
@@ -74,10 +74,9 @@ def sample_regularisation(
             height=resolution,
             width=resolution,
         )
-        for path, picture in zip(paths, decode_latents(base, latents), strict=True):
-            partial = path.with_suffix(".partial")
-            picture.save(partial, format="PNG")
-            os.replace(partial, path)
+        for seed, path, picture in zip(seeds, paths, decode_latents(base, latents), strict=True):
+            told = Provenance(digest=digest, prompt=prompt, seeds=(seed,), steps=STEPS)
+            save_picture(picture, path, told)
     return folder
 
 

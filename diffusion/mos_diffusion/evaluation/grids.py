@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from mos_diffusion.evaluation.alignment import Picture, open_picture
+from mos_diffusion.provenance import save_picture, shared_provenance
 
 TILE = 128
 COLUMNS = 10
@@ -38,8 +39,7 @@ def draw_grid(
         draw.multiline_text((4, top + 4), text, "black", font)
         for column, picture in enumerate(made[:columns]):
             sheet.paste(_small(picture, tile), (_LABEL + column * tile, top))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, format="PNG")
+    save_picture(sheet, path, shared_provenance(one for row in pictures for one in row[:columns]))
     return path
 
 

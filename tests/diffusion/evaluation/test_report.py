@@ -11,6 +11,7 @@ from mos_diffusion.evaluation.plots import draw_alignment
 from mos_diffusion.evaluation.prompts import PromptSet
 from mos_diffusion.evaluation.report import BOUNDS, Report, shares_kept, write_report
 from mos_diffusion.evaluation.scores import Scores
+from mos_diffusion.provenance import Provenance, read_provenance, save_picture
 from PIL import Image
 
 PROMPTS = PromptSet.of("thing", ["a <TOK>", "a red <TOK>"])
@@ -118,6 +119,15 @@ def test_a_grid_has_a_row_per_prompt_and_a_column_per_seed(tmp_path):
     with Image.open(tmp_path / "g.png") as sheet:
         assert sheet.size == (220 + 3 * 64, 18 + 2 * 64)
         assert sheet.getpixel((220 + 2 * 64 + 5, 18 + 64 + 5)) == (80, 40, 0)
+
+
+def test_a_grid_says_what_its_pictures_say_alike(tmp_path):
+    for seed in (3, 4):
+        told = Provenance(model="demo@1", prompt="a dog", seeds=(seed,), steps=20 + seed)
+        save_picture(Image.new("RGB", (64, 64)), tmp_path / f"{seed}.png", told)
+    draw_grid([[tmp_path / "4.png", tmp_path / "3.png"]], ["a dog"], (4, 3), tmp_path / "g.png")
+    told = read_provenance(tmp_path / "g.png")
+    assert (told.model, told.prompt, told.seeds, told.steps) == ("demo@1", "a dog", (3, 4), None)
 
 
 def test_a_grid_of_many_large_pictures_stays_small(tmp_path):
