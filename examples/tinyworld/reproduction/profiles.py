@@ -38,6 +38,6 @@ PROFILES = {
         recipes=("ed-lora", "prior-0.5"),
         folder="quick",
     ),
-    "cpu": Profile(seeds=(1, 2)),
+    "cpu": Profile(seeds=(1, 2), draws=4),
     "full": Profile(seeds=tuple(range(1, 51)), drawn=380),
 }
