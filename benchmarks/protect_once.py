@@ -138,6 +138,8 @@ class Bench:
             class_word=concept.class_word,
             base=str(TINYWORLD / "model"),
             steps=self._steps,
+            rank=4,
+            layers="all",
             learning_rates=RATES,
             embedding_norm_stop=None,
             unmasked_weight=1,

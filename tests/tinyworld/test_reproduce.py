@@ -47,7 +47,7 @@ def test_scaling_and_tuning_say_what_is_kept_of_two_concepts(reproduced: Path) -
     for part in ("scaling", "tuning"):
         table = text.split(f"<!-- reproduced: {part} -->")[1].split("<!-- end -->")[0]
         assert "kept, 2" in table
-        assert "| prior-0.5 | default |" in table
+        assert "| kv-16-prior-0.5 | default |" in table
     assert (reproduced / "images" / "evaluation.png").stat().st_size > 1000
 
 

@@ -49,6 +49,7 @@ def tune(
     word: options.WordOption,
     class_word: options.ClassOption,
     method: options.MethodOption = options.Method.ED_LORA,
+    as_published: options.PublishedOption = False,
     rank: options.RankOption = None,
     steps: options.StepsOption = None,
     batch_size: options.BatchOption = 4,
@@ -119,10 +120,11 @@ def tune(
     if norm_stop is not None:
         chosen["embedding_norm_stop"] = norm_stop or None
     if prior_penalty is None:
-        at_hand = prior is not None or (registered is not None and bool(registered.prior))
-        prior_penalty = default_prior_penalty(method.value, at_hand=at_hand)
+        known = prior is not None or (registered is not None and bool(registered.prior))
+        prior_penalty = default_prior_penalty(method.value, at_hand=known and not as_published)
     settings = TuningSettings.of(
         method.value,
+        as_published=as_published,
         name=name,
         words=parse_words(word),
         class_word=class_word,

@@ -95,7 +95,17 @@ ClassOption = Annotated[
 MethodOption = Annotated[
     Method, typer.Option(help="What is learned; decides the defaults.", rich_help_panel=WHAT)
 ]
-RankOption = Annotated[int | None, typer.Option(help="LoRA rank (4).", rich_help_panel=HOW)]
+PublishedOption = Annotated[
+    bool,
+    typer.Option(
+        "--as-published",
+        help="ED-LoRA as in its paper: rank 4 on all attention, no prior penalty.",
+        rich_help_panel=WHAT,
+    ),
+]
+RankOption = Annotated[
+    int | None, typer.Option(help="LoRA rank (the method's).", rich_help_panel=HOW)
+]
 StepsOption = Annotated[
     int | None,
     typer.Option(help="Steps (the method's, or by the pictures).", rich_help_panel=HOW),
@@ -178,7 +188,7 @@ RegularisationOption = Annotated[
 ]
 LayersOption = Annotated[
     Layers | None,
-    typer.Option(help="Attention layers that get LoRA (all).", rich_help_panel=FUSION),
+    typer.Option(help="Attention layers that get LoRA (the method's).", rich_help_panel=FUSION),
 ]
 PenaltyOption = Annotated[
     float | None,

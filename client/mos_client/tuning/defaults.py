@@ -1,5 +1,7 @@
 """What each method is tuned with unless told otherwise: the settings of the Mix-of-Show paper.
 
+But for ED-LoRA's layers, rank and prior penalty, which are what keeps most in a fusion
+(docs/evaluation.md); `PUBLISHED` has the paper's.
 Custom Diffusion's are its own paper's: 8e-5 is 1e-5 for each of the 4 pictures of the concept and
 the 4 of its class that a step sees.
 """
@@ -39,7 +41,7 @@ class MethodDefaults:
 
 DEFAULTS: Mapping[Method, MethodDefaults] = MappingProxyType(
     {
-        "ed-lora": MethodDefaults(),
+        "ed-lora": MethodDefaults(rank=16, layers="keys-values"),
         "lora": MethodDefaults(learning_rates=LearningRates(embedding=5e-4), noise_offset=0.0),
         "p-plus": MethodDefaults(
             rank=0,
@@ -62,9 +64,11 @@ DEFAULTS: Mapping[Method, MethodDefaults] = MappingProxyType(
         ),
     }
 )
-
+PUBLISHED: Mapping[Method, MethodDefaults] = MappingProxyType(
+    {**DEFAULTS, "ed-lora": MethodDefaults()}
+)
 PRIOR_PENALTY = 0.5
-"""Of ED-LoRA, where the base's prior is at hand: chosen in docs/evaluation.md. 0 is the paper's."""
+"""Of ED-LoRA, where the base's prior is at hand."""
 
 
 def default_prior_penalty(method: Method, *, at_hand: bool) -> float:

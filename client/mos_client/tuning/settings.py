@@ -12,7 +12,7 @@ from mos_protocol.errors import InvalidRequest
 from mos_protocol.methods import Layers, LossWeighting, Method, trigger_of
 from mos_protocol.names import check_slug, parse_concept_name, parse_words
 
-from mos_client.tuning.defaults import DEFAULTS, LearningRates
+from mos_client.tuning.defaults import DEFAULTS, PUBLISHED, LearningRates
 from mos_client.tuning.method_checks import check_method
 
 PEOPLE = frozenset({"person", "man", "woman", "boy", "girl", "child", "baby", "lady", "guy"})
@@ -24,7 +24,7 @@ MixedPrecision = Literal["no", "bf16", "fp16"]
 
 @dataclass(frozen=True, kw_only=True)
 class TuningSettings:
-    """How one concept is tuned; the defaults are those of ED-LoRA in the Mix-of-Show paper.
+    """How one concept is tuned; the defaults are those of ED-LoRA in `tuning.defaults`.
 
     `TuningSettings.of` starts from another method's. A method that has no rank to choose has 0.
     `steps=None` follows the rule of `steps_for`, `resolution=None` the base's native size,
@@ -43,8 +43,8 @@ class TuningSettings:
     base: str
     base_name: str | None = None
     method: Method = "ed-lora"
-    rank: int = 4
-    layers: Layers = "all"
+    rank: int = DEFAULTS["ed-lora"].rank
+    layers: Layers = DEFAULTS["ed-lora"].layers
     steps: int | None = None
     batch_size: int = 4
     learning_rates: LearningRates = DEFAULTS["ed-lora"].learning_rates
@@ -72,9 +72,10 @@ class TuningSettings:
     sample_every: int = 0
 
     @classmethod
-    def of(cls, method: Method, **given: Any) -> Self:
-        """Settings of a method: `given` ones, else the method's own, else the usual ones."""
-        own = vars(DEFAULTS[method]) if method in DEFAULTS else {}
+    def of(cls, method: Method, *, as_published: bool = False, **given: Any) -> Self:
+        """Settings of a method: `given` ones, else its own (or its paper's), else the usual."""
+        defaults = PUBLISHED if as_published else DEFAULTS
+        own = vars(defaults[method]) if method in defaults else {}
         return cls(method=method, **(own | given))
 
     def __post_init__(self) -> None:

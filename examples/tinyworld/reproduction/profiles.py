@@ -35,7 +35,7 @@ PROFILES = {
         tuning_steps=8,
         regularisation_images=2,
         fusions=("default", "average", "paper"),
-        recipes=("ed-lora", "prior-0.5"),
+        recipes=("all-prior-0.5", "kv-16-prior-0.5"),
         folder="quick",
     ),
     "cpu": Profile(seeds=(1, 2), draws=4),

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mos_client.tuning.settings import LearningRates
-from mos_protocol.methods import METHODS, Method
+from mos_protocol.methods import METHODS, Layers, Method
 
 STEPS = 300
 # Identity is measured on whole pictures, so all of each counts; the base's own embeddings are
@@ -48,13 +48,15 @@ class Recipe:
         return 1 if METHODS[self.method].one_word else 2
 
 
-def _ed_lora(name: str, **settings: Any) -> Recipe:
+def _ed_lora(name: str, layers: Layers, rank: int = 4, **settings: Any) -> Recipe:
     rates = LearningRates(embedding=2e-2, text_encoder=6e-4, unet=3e-3)
-    return Recipe(name, "ed-lora", {"learning_rates": rates, **settings})
+    chosen = {"learning_rates": rates, "layers": layers, "rank": rank, **settings}
+    return Recipe(name, "ed-lora", chosen)
 
 
-ED_LORA = _ed_lora("ed-lora")
-MIX_OF_SHOW = _ed_lora("prior-0.5", prior_penalty=0.5)
+AS_IN_PAPER = _ed_lora("all", "all")
+ALL_LAYERS = _ed_lora("all-prior-0.5", "all", prior_penalty=0.5)
+MIX_OF_SHOW = _ed_lora("kv-16-prior-0.5", "keys-values", rank=16, prior_penalty=0.5)
 LORA = Recipe(
     "lora",
     "lora",
@@ -73,15 +75,20 @@ CUSTOM_DIFFUSION = Recipe(
     },
 )
 FUSION_AWARE: tuple[Recipe, ...] = (
-    ED_LORA,
-    _ed_lora("prior-0.1", prior_penalty=0.1),
+    AS_IN_PAPER,
+    ALL_LAYERS,
+    _ed_lora("cross-prior-0.5", "cross", prior_penalty=0.5),
+    _ed_lora("kv-4-prior-0.5", "keys-values", prior_penalty=0.5),
     MIX_OF_SHOW,
-    _ed_lora("prior-2", prior_penalty=2.0),
-    _ed_lora("cross", layers="cross"),
-    _ed_lora("cross-prior-0.5", layers="cross", prior_penalty=0.5),
-    _ed_lora("embedding-first-prior-0.5", prior_penalty=0.5, embedding_first=0.3),
-    _ed_lora("kv-drop-prior-0.5", prior_penalty=0.5, kv_drop=0.2),
-    _ed_lora("rank-1-prior-0.5", prior_penalty=0.5, rank=1),
-    _ed_lora("rank-16-prior-0.5", prior_penalty=0.5, rank=16),
+    _ed_lora("kv-16", "keys-values", rank=16),
+    _ed_lora("kv-16-prior-2", "keys-values", rank=16, prior_penalty=2.0),
+    _ed_lora(
+        "kv-16-prior-0.5-embedding-first",
+        "keys-values",
+        rank=16,
+        prior_penalty=0.5,
+        embedding_first=0.3,
+    ),
+    _ed_lora("kv-16-prior-0.5-drop", "keys-values", rank=16, prior_penalty=0.5, kv_drop=0.2),
 )
 RECIPES = {recipe.name: recipe for recipe in (*FUSION_AWARE, LORA, P_PLUS, CUSTOM_DIFFUSION)}

@@ -17,7 +17,15 @@ from mos_diffusion.evaluation.subjects import Subject, concept_subject, model_su
 
 from reproduction.drawn import case_of, made, sampling
 from reproduction.fused import Fusion, fuse
-from reproduction.recipes import CUSTOM_DIFFUSION, ED_LORA, LORA, MIX_OF_SHOW, P_PLUS, Recipe
+from reproduction.recipes import (
+    ALL_LAYERS,
+    AS_IN_PAPER,
+    CUSTOM_DIFFUSION,
+    LORA,
+    MIX_OF_SHOW,
+    P_PLUS,
+    Recipe,
+)
 from reproduction.scaling import AVERAGE, DEFAULT
 from reproduction.tuned import package
 from reproduction.workspace import CLIP, Shard, Workspace
@@ -42,8 +50,11 @@ METHODS: tuple[Method, ...] = (
     Method("Mix-of-Show", MIX_OF_SHOW, DEFAULT),
 )
 ABLATIONS: tuple[Method, ...] = (
-    Method("Mix-of-Show as in the paper (no prior penalty)", ED_LORA, DEFAULT),
-    Method("ED-LoRA, weights averaged", MIX_OF_SHOW, AVERAGE),
+    Method(
+        "Mix-of-Show, LoRA on all attention, no prior penalty (the paper's)", AS_IN_PAPER, DEFAULT
+    ),
+    Method("Mix-of-Show, LoRA on all attention", ALL_LAYERS, DEFAULT),
+    Method("Mix-of-Show, weights averaged", MIX_OF_SHOW, AVERAGE),
     Method("LoRA, gradient fusion", LORA, DEFAULT),
 )
 

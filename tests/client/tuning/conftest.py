@@ -66,6 +66,7 @@ def make_settings(tiny_base_folder: Path) -> Callable[..., TuningSettings]:
             "class_word": "dog",
             "base": str(tiny_base_folder),
             "rank": 2,
+            "layers": "all",
             "steps": 4,
             "batch_size": 2,
             "learning_rates": LearningRates(1e-2, 1e-3, 1e-3),

@@ -107,7 +107,7 @@ def test_what_changes_is_the_method_s(tiny_base, settings_of, photos, tmp_path):
         rows[method] = len({tuple(row.tolist()) for row in own})
 
     # The tiny UNet's first blocks are 16 wide, which is then their full rank; its text is 32.
-    assert ranks == {"ed-lora": {4}, "lora": {4}, "p-plus": set(), "custom-diffusion": {16, 32}}
+    assert ranks == {"ed-lora": {16}, "lora": {4}, "p-plus": set(), "custom-diffusion": {16, 32}}
     assert rows == {"ed-lora": 16, "lora": 1, "p-plus": 16, "custom-diffusion": 1}
 
 

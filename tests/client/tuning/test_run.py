@@ -93,6 +93,7 @@ from mos_client.tuning import LearningRates, TuningSettings, tune
 
 settings = TuningSettings(
     name="ada/dot", words=("<dot1>", "<dot2>"), class_word="dog", base=sys.argv[1], rank=2,
+    layers="all",
     steps=12, batch_size=2, learning_rates=LearningRates(1e-2, 1e-3, 1e-3),
     embedding_norm_stop=None, seed=3, device="cpu", save_every=1,
 )
@@ -131,6 +132,7 @@ from mos_client.tuning import LearningRates, TuningSettings, tune
 
 settings = TuningSettings(
     name="ada/dot", words=("<dot1>",), class_word="dog", base=sys.argv[1], rank=2, steps=3,
+    layers="all",
     batch_size=4, learning_rates=LearningRates(1e-2, 1e-3, 1e-3), device="cpu",
 )
 tuned = tune(settings, Path(sys.argv[2]), Path(sys.argv[3]))

@@ -112,6 +112,13 @@ def test_the_usual_settings_are_those_of_ed_lora():
     assert of("ed-lora") == make_settings(words=("<potter>",))
 
 
+def test_ed_lora_as_published_has_low_rank_on_all_attention():
+    usual, published = of("ed-lora"), of("ed-lora", as_published=True)
+    assert (usual.rank, usual.layers) == (16, "keys-values")
+    assert (published.rank, published.layers) == (4, "all")
+    assert of("lora") == of("lora", as_published=True)
+
+
 def test_a_method_decides_what_is_not_given():
     lora, plus, custom = (of(method) for method in ("lora", "p-plus", "custom-diffusion"))
 
