@@ -26,7 +26,7 @@ TWO_AT_ONCE = ("zigmug", "mittens")
 # A base this small takes far higher rates than Stable Diffusion, and its embeddings are shorter;
 # the share of identity kept is measured on whole pictures, so all of each counts.
 TUNING = (
-    "--steps", "300", "--lr-embedding", "2e-2", "--lr-text-encoder", "6e-4", "--lr-unet", "3e-3",
+    "--steps", "300", "--lr-embedding", "2e-2", "--lr-text-encoder", "6e-4", "--lr-unet", "1.5e-3",
     "--embedding-norm-stop", "0", "--loss-weighting", "debiased", "--unmasked-weight", "1",
 )  # fmt: skip
 

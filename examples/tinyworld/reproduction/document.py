@@ -71,7 +71,8 @@ def _table(lines: Sequence[Line], bound: Mapping[str, Cell]) -> str:
         ]]  # fmt: skip
         for line in lines:
             one, other = line.single[kind], line.fused[kind]
-            drop = one.image.value - other.image.value
+            # + 0.0: what rounds to nothing has no sign.
+            drop = round(one.image.value - other.image.value, 3) + 0.0
             rows.append([
                 line.label, _said(one.text), _said(other.text),
                 _said(one.image), _said(other.image), f"{drop:+.3f}",

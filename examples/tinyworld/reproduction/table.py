@@ -19,7 +19,6 @@ from reproduction.drawn import case_of, made, sampling
 from reproduction.fused import Fusion, fuse
 from reproduction.recipes import (
     ALL_LAYERS,
-    AS_IN_PAPER,
     CUSTOM_DIFFUSION,
     LORA,
     MIX_OF_SHOW,
@@ -50,9 +49,6 @@ METHODS: tuple[Method, ...] = (
     Method("Mix-of-Show", MIX_OF_SHOW, DEFAULT),
 )
 ABLATIONS: tuple[Method, ...] = (
-    Method(
-        "Mix-of-Show, LoRA on all attention, no prior penalty (the paper's)", AS_IN_PAPER, DEFAULT
-    ),
     Method("Mix-of-Show, LoRA on all attention", ALL_LAYERS, DEFAULT),
     Method("Mix-of-Show, weights averaged", MIX_OF_SHOW, AVERAGE),
     Method("LoRA, gradient fusion", LORA, DEFAULT),
