@@ -25,7 +25,7 @@ class Edge:
         return [
             "tune", self.folder / name / "tune", "--base", self.base, "--name", f"ada/{name}",
             "--word", " ".join(CONCEPTS[name].words), "--class", CONCEPTS[name].class_word,
-            "--steps", "12", "--batch-size", "2", "--out", out,
+            "--steps", "12", "--batch-size", "2", "--prior-penalty", "0", "--out", out,
         ]  # fmt: skip
 
 

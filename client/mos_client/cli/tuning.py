@@ -97,8 +97,12 @@ def tune(
     check_places(call, data, base, upload=upload)
     if upload:
         check_may_upload(call, name)
-    asked = bool(prior_penalty)
-    registered = registered_base(call, base) if needs_center(upload, asked, prior) else None
+    required = needs_center(upload, bool(prior_penalty), prior)
+    # The same with and without --upload, so that adding it later goes on with the same tuning.
+    usual = prior_penalty is None and not as_published and method is options.Method.ED_LORA
+    registered = None
+    if required or (usual and prior is None and call.has_center):
+        registered = registered_base(call, base, required=required)
 
     from mos_client.loading import hush_libraries
 

@@ -80,10 +80,10 @@ def needs_center(upload: bool, penalised: bool, prior: Path | None) -> bool:
     return upload or (penalised and prior is None)
 
 
-def registered_base(call: Invocation, base: str) -> Base:
+def registered_base(call: Invocation, base: str, *, required: bool = True) -> Base | None:
     """The center's record of the base model `base`, found by its digest.
 
-    Raises `InvalidRequest` when it has none, before hours of tuning for nothing.
+    When it has none: None, or if it is required `InvalidRequest`, before hours of tuning.
     """
     with call.session() as session:
         bases = session.bases()
@@ -98,6 +98,8 @@ def registered_base(call: Invocation, base: str) -> Base:
     for item in bases:
         if item.digest == digest:
             return item
+    if not required:
+        return None
     names = ", ".join(f"{item.name} ({item.digest[:12]}…)" for item in bases) or "none"
     raise InvalidRequest(
         f"The center has no base model with the digest of {base} ({digest[:12]}…); "

@@ -120,12 +120,20 @@ def test_baselines_are_tuned_as_published_even_with_a_prior(run, wanted, prior, 
     assert read_manifest(tmp_path / "package").training.prior_penalty == 0
 
 
-def test_a_center_with_a_prior_gives_it_to_whoever_uploads(
+def test_a_center_with_a_prior_gives_it_whether_or_not_the_concept_is_uploaded(
     ask, center, wanted, known_base, prior, tmp_path
 ):
     center.prior = {path.stem: path.read_bytes() for path in (prior / "moments").iterdir()}
-    assert ask(*wanted, "--upload").code == 0
+    assert ask(*wanted).code == 0
     assert read_manifest(tmp_path / "package").training.prior_penalty == 0.5
+    # The same command goes on where the first one ended.
+    outcome = ask(*wanted, "--upload", "--overwrite")
+    assert (outcome.code, "ada/dog@1 is at the center" in outcome.out) == (0, True)
+
+
+def test_a_center_that_lacks_the_base_is_no_matter_without_an_upload(ask, wanted, tmp_path):
+    assert ask(*wanted).code == 0
+    assert read_manifest(tmp_path / "package").training.prior_penalty == 0
 
 
 def test_tune_with_upload_ends_with_a_concept_at_the_center(ask, wanted, known_base, tmp_path):
