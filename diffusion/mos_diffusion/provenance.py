@@ -111,20 +111,19 @@ def read_provenance(path: Path) -> Provenance | None:
 
 
 def shared_provenance(pictures: Iterable[Image.Image | Path]) -> Provenance:
-    """Of a sheet: what all of its pictures say of themselves alike, and all of their seeds."""
+    """Of a sheet that is made now: what its pictures say of themselves alike, and all their seeds.
+
+    They may be of several versions of this tool: an evaluation goes on after an upgrade.
+    """
     told = [read_provenance(path) for path in pictures if isinstance(path, Path)]
     known = [one for one in told if one is not None]
     if not known:
         return Provenance()
-    first = known[0]
-    differing = {
-        name: None
-        for name in Provenance.model_fields
-        if any(getattr(one, name) != getattr(first, name) for one in known)
-    }
-    empty = {name: () for name in differing if isinstance(getattr(first, name), tuple)}
+    own = Provenance.model_fields.keys() - {"format", "source_type", "tool", "seeds"}
+    values = {name: {getattr(one, name) for one in known} for name in own}
+    alike = {name: found.pop() for name, found in values.items() if len(found) == 1}
     seeds = tuple(sorted({seed for one in known for seed in one.seeds}))
-    return first.model_copy(update=differing | empty | {"seeds": seeds})
+    return Provenance().model_copy(update=alike | {"seeds": seeds})
 
 
 def open_picture(path: Path) -> Image.Image:

@@ -95,11 +95,8 @@ def _asked(space: Workspace, recipe: Recipe, concepts: Sequence[str]) -> list[As
     for number in range(space.profile.drawn):
         case = cases[number % len(cases)]
         prompt = number % len(case.prompts.prompts)
-        text, described = (
-            case.prompts.texts(case.trigger)[prompt],
-            case.prompts.described(case.class_word)[prompt],
-        )
-        found.append(Asked(case, text, described))
+        text = case.prompts.texts(case.trigger)[prompt]
+        found.append(Asked(case, text, case.prompts.described(case.class_word)[prompt]))
     return found
 
 

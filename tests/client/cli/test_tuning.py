@@ -108,10 +108,20 @@ def prior(base, tmp_path) -> Path:
     return tmp_path / "prior"
 
 
-@pytest.mark.parametrize(("more", "penalty"), [((), 0.5), (("--prior-penalty", "0"), 0)])
-def test_a_prior_at_hand_is_used_unless_told_otherwise(run, wanted, prior, tmp_path, more, penalty):
+@pytest.mark.parametrize(
+    ("more", "penalty", "layers"),
+    [
+        ((), 0.5, "keys-values"),
+        (("--prior-penalty", "0"), 0, "keys-values"),
+        (("--as-published",), 0, "all"),
+    ],
+)
+def test_a_prior_at_hand_is_used_unless_told_otherwise(
+    run, wanted, prior, tmp_path, more, penalty, layers
+):
     assert run(*wanted, "--prior", prior, *more).code == 0
-    assert read_manifest(tmp_path / "package").training.prior_penalty == penalty
+    training = read_manifest(tmp_path / "package").training
+    assert (training.prior_penalty, training.layers) == (penalty, layers)
 
 
 def test_baselines_are_tuned_as_published_even_with_a_prior(run, wanted, prior, tmp_path):

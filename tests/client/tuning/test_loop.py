@@ -167,7 +167,6 @@ def test_dropped_keys_and_values_get_no_gradient_in_their_step(open_loop):
 def test_a_weighting_makes_less_of_steps_with_little_noise(open_loop):
     def losses(weighting):
         with open_loop(loss_weighting=weighting, steps=20) as (loop, _):
-            # Of an untrained base: about 1 at every time step, whatever was tuned before.
             return [loop._denoising_loss(step, loop._batches, "noise").item() for step in range(16)]
 
     even, capped, debiased = map(losses, ("even", "min-snr", "debiased"))

@@ -16,6 +16,7 @@ from mos_client.tuning.regularisation import (
 )
 from mos_diffusion.edlora import new_concept
 from mos_diffusion.prompts import layerwise
+from mos_diffusion.provenance import read_provenance
 from mos_protocol.errors import InvalidRequest
 from PIL import Image
 
@@ -43,6 +44,8 @@ def test_pictures_are_sampled_once_and_the_missing_ones_again(tiny_base, make_se
     assert contents(folder) == first
     assert len(first) == 9
     assert len(set(first.values())) == 9
+    told = read_provenance(folder / "00009.png")
+    assert (told.digest, told.prompt, told.seeds) == (DIGEST, "a photo of a dog", (9,))
     assert messages == [f"sampling pictures of a dog: {done} of 9" for done in (0, 8, 8)]
 
 

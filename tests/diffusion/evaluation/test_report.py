@@ -123,11 +123,14 @@ def test_a_grid_has_a_row_per_prompt_and_a_column_per_seed(tmp_path):
 
 def test_a_grid_says_what_its_pictures_say_alike(tmp_path):
     for seed in (3, 4):
-        told = Provenance(model="demo@1", prompt="a dog", seeds=(seed,), steps=20 + seed)
+        told = Provenance(
+            tool=f"older {seed}", model="demo@1", prompt="a dog", seeds=(seed,), steps=20 + seed
+        )
         save_picture(Image.new("RGB", (64, 64)), tmp_path / f"{seed}.png", told)
     draw_grid([[tmp_path / "4.png", tmp_path / "3.png"]], ["a dog"], (4, 3), tmp_path / "g.png")
     told = read_provenance(tmp_path / "g.png")
     assert (told.model, told.prompt, told.seeds, told.steps) == ("demo@1", "a dog", (3, 4), None)
+    assert told.tool == Provenance().tool
 
 
 def test_a_grid_of_many_large_pictures_stays_small(tmp_path):
